@@ -1,0 +1,3 @@
+module stovasync
+
+go 1.26

@@ -1,0 +1,322 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"stovasync/shared/fault"
+	"stovasync/shared/run"
+)
+
+// Worker does tasks. All of it may be called at once, and again for the same
+// task: SQS delivers at least once.
+type Worker interface {
+	// Do does a task. nil says that it is done, or that nothing is left to do.
+	// An error marked by fault.Permanent says that no retry can mend it.
+	Do(ctx context.Context, t run.Task) error
+	// Fail records for good that a task failed: of a page task the page, else
+	// the type run. cause names the task and wraps what Do returned.
+	Fail(ctx context.Context, t run.Task, cause error) error
+}
+
+// Visibility moves the moment at which a received message can be received
+// again: d from now, 0 for at once.
+type Visibility interface {
+	ChangeVisibility(ctx context.Context, q run.Queue, receipt string, d time.Duration) error
+}
+
+// Burier puts a task straight into the dead letters of its queue.
+type Burier interface {
+	Bury(ctx context.Context, t run.Task) error
+}
+
+// HandlerConfig is what Handler works with. Worker, Visibility, Dead and Queue
+// must be set; every other field has a default.
+type HandlerConfig struct {
+	Worker     Worker
+	Visibility Visibility
+	Dead       Burier
+	// Queue is the queue whose messages this handler gets.
+	Queue run.Queue
+	// MaxReceives is the maxReceiveCount of the queue: on this receive a
+	// failure is recorded for good. Default 5.
+	MaxReceives int
+	// RetryBase scales the back-off of 1, 4, 15 and 30 minutes: at 2 s, the
+	// default, it is as it stands.
+	RetryBase time.Duration
+	// RetryBaseOf, when set, tells the RetryBase of a task's connection; 0
+	// falls back to RetryBase.
+	RetryBaseOf func(ctx context.Context, t run.Task) time.Duration
+	// Scale scales the back-off once more. The embedded default, where a
+	// person waits, uses 0.1. Default 1.
+	Scale float64
+	// Slack is how much longer than the rest of the invocation a started
+	// message stays invisible. Default 30 s.
+	Slack time.Duration
+	// Margin is the part of the invocation kept for recording a failure and
+	// answering: the Worker's deadline is this much earlier, but never by more
+	// than a quarter of the invocation. Default 5 s.
+	Margin time.Duration
+	Log    *slog.Logger     // default slog.Default()
+	Now    func() time.Time // default time.Now
+	Rand   func() float64   // in [0,1), for jitter; default math/rand/v2
+}
+
+// releaseTimeout bounds the one call that is made after the invocation's
+// context has ended, so that a local runner that was interrupted stops soon.
+const releaseTimeout = 2 * time.Second
+
+// backoff is how long a message waits after its first, second, … failed receive.
+var backoff = [...]time.Duration{time.Minute, 4 * time.Minute, 15 * time.Minute, 30 * time.Minute}
+
+// Handler returns the function that lambda.Start gets for a queue of tasks. It
+// does the messages of a batch one after the other and answers which of them
+// SQS must keep (ReportBatchItemFailures); its error is always nil.
+//
+//   - A task that was done is acknowledged.
+//   - One that failed for good (fault.IsPermanent) is recorded as failed,
+//     buried among the dead letters and acknowledged.
+//   - One that failed on its last receive is recorded as failed and returned
+//     with visibility 0, so that SQS moves it to the dead letters.
+//   - Any other failure is returned with a back-off.
+//   - A body that is no task is returned with visibility 0 until SQS moves it.
+//
+// Messages that the invocation has no time for are returned untouched. If the
+// invocation itself is cut short, nothing is recorded: the message comes back.
+func Handler(cfg HandlerConfig) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+	h := &handler{cfg.withDefaults()}
+	return h.handle
+}
+
+func (c HandlerConfig) withDefaults() HandlerConfig {
+	if c.MaxReceives <= 0 {
+		c.MaxReceives = 5
+	}
+	if c.RetryBase <= 0 {
+		c.RetryBase = 2 * time.Second
+	}
+	if c.Scale <= 0 {
+		c.Scale = 1
+	}
+	if c.Slack <= 0 {
+		c.Slack = 30 * time.Second
+	}
+	if c.Margin <= 0 {
+		c.Margin = 5 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Float64
+	}
+	return c
+}
+
+type handler struct{ HandlerConfig }
+
+// message is one message under way.
+type message struct {
+	id, receipt string
+	receives    int
+	task        run.Task
+	log         *slog.Logger
+}
+
+func (h *handler) handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+	// Never nil: a null list could be read as a malformed answer (aws.md §2).
+	res := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
+	workCtx, cancel := h.workContext(ctx)
+	defer cancel()
+	for _, record := range e.Records {
+		if !h.one(ctx, workCtx, record) {
+			res.BatchItemFailures = append(res.BatchItemFailures,
+				events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
+		}
+	}
+	return res, nil
+}
+
+// workContext ends before ctx does, so that the failure is ours to report.
+func (h *handler) workContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	margin := min(h.Margin, deadline.Sub(h.Now())/4)
+	return context.WithDeadlineCause(ctx, deadline.Add(-margin), errors.New("the invocation's time is used up"))
+}
+
+// one does one message and reports whether it is acknowledged.
+func (h *handler) one(ctx, workCtx context.Context, record events.SQSMessage) bool {
+	m := message{id: record.MessageId, receipt: record.ReceiptHandle, receives: receiveCount(record)}
+	m.log = h.Log.With("message", m.id, "queue", string(h.Queue), "receives", m.receives)
+	if workCtx.Err() != nil {
+		m.log.WarnContext(ctx, "task not started: no time left")
+		h.release(ctx, m, 0)
+		return false
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		h.setVisibility(ctx, m, deadline.Sub(h.Now())+h.Slack)
+	}
+	t, err := run.DecodeTask([]byte(record.Body))
+	if err != nil {
+		m.log.ErrorContext(ctx, "message is not a task", "err", err)
+		h.setVisibility(ctx, m, 0)
+		return false
+	}
+	m.task = t
+	m.log = m.log.With("run", t.Run, "connection", t.Connection, "kind", string(t.Kind), "type", string(t.Type), "page", t.Page)
+	start := h.Now()
+	err = h.do(workCtx, m)
+	m.log = m.log.With("ms", h.Now().Sub(start).Milliseconds())
+	if err == nil {
+		m.log.InfoContext(ctx, "task done")
+		return true
+	}
+	return h.failed(ctx, m, fmt.Errorf("%s: %w", t, err))
+}
+
+// do calls the Worker and turns a panic into an error. The panic's value may
+// hold anything, so only its type is kept.
+func (h *handler) do(ctx context.Context, m message) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.log.ErrorContext(ctx, "task panicked", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic of type %T", p)
+		}
+	}()
+	return h.Worker.Do(ctx, m.task)
+}
+
+// failed settles a message whose task failed and reports whether it is acknowledged.
+func (h *handler) failed(ctx context.Context, m message, cause error) bool {
+	permanent, last := fault.IsPermanent(cause), m.receives >= h.MaxReceives
+	log := m.log.With("code", string(fault.CodeOf(cause)), "err", safeText(cause))
+	switch {
+	case ctx.Err() != nil:
+		// The invocation was cut short, which is no failure of the task.
+		log.WarnContext(ctx, "task interrupted")
+		h.release(ctx, m, 0)
+		return false
+	case permanent || last:
+		return h.failedForGood(ctx, m, cause, permanent, last, log)
+	default:
+		wait := h.wait(ctx, m)
+		log.WarnContext(ctx, "task failed, will be tried again", "wait", wait.Round(time.Millisecond).String())
+		h.setVisibility(ctx, m, wait)
+		return false
+	}
+}
+
+func (h *handler) failedForGood(ctx context.Context, m message, cause error, permanent, last bool, log *slog.Logger) bool {
+	if err := h.fail(ctx, m, cause); err != nil {
+		// Without the record nobody would know of the failure. Left as it is,
+		// the message comes back, or is among the dead letters and found by repair.
+		log.ErrorContext(ctx, "failure not recorded", "record_code", string(fault.CodeOf(err)), "record_err", safeText(err))
+		if !last {
+			h.setVisibility(ctx, m, h.wait(ctx, m))
+		}
+		return false
+	}
+	if permanent {
+		err := h.Dead.Bury(ctx, m.task)
+		if err == nil {
+			log.ErrorContext(ctx, "task failed for good")
+			return true
+		}
+		log.ErrorContext(ctx, "task failed for good, not buried yet", "bury_err", safeText(err))
+		if !last {
+			h.setVisibility(ctx, m, h.wait(ctx, m))
+			return false
+		}
+	} else {
+		log.ErrorContext(ctx, "task failed on its last receive")
+	}
+	// At the next receive SQS finds the count used up and moves the message.
+	h.setVisibility(ctx, m, 0)
+	return false
+}
+
+// fail records the failure; a panic of the Worker is an error here too.
+func (h *handler) fail(ctx context.Context, m message, cause error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.log.ErrorContext(ctx, "recording a failure panicked", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic of type %T", p)
+		}
+	}()
+	return h.Worker.Fail(ctx, m.task, cause)
+}
+
+// wait is the back-off after this receive, with ±10 % of jitter so that the
+// pages of one outage do not come back all at once.
+func (h *handler) wait(ctx context.Context, m message) time.Duration {
+	base := h.RetryBase
+	if h.RetryBaseOf != nil {
+		if b := h.RetryBaseOf(ctx, m.task); b > 0 {
+			base = b
+		}
+	}
+	step := backoff[min(max(m.receives, 1), len(backoff))-1]
+	scale := h.Scale * float64(base) / float64(2*time.Second) * (0.9 + 0.2*h.Rand())
+	return time.Duration(float64(step) * scale)
+}
+
+// setVisibility moves the message's next receive. A failed call only means
+// that the message comes back later than it could.
+func (h *handler) setVisibility(ctx context.Context, m message, d time.Duration) {
+	if err := h.Visibility.ChangeVisibility(ctx, h.Queue, m.receipt, d); err != nil {
+		m.log.WarnContext(ctx, "visibility not changed", "visibility_err", safeText(err))
+	}
+}
+
+// release gives a message back after the invocation's context may have ended.
+func (h *handler) release(ctx context.Context, m message, d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
+	h.setVisibility(ctx, m, d)
+}
+
+// receiveCount reads how often the message was received, this time included.
+func receiveCount(record events.SQSMessage) int {
+	n, err := strconv.Atoi(record.Attributes["ApproximateReceiveCount"])
+	if err != nil {
+		return 1
+	}
+	return max(n, 1)
+}
+
+// safeText is the part of an error that may be logged: a coded error's own
+// text, which holds ids and counts only; of others the service's error code or
+// the innermost type, since their texts may come from outside.
+func safeText(err error) string {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e.Error()
+	}
+	type coded interface {
+		error
+		ErrorCode() string
+	}
+	if e, ok := errors.AsType[coded](err); ok {
+		return e.ErrorCode()
+	}
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return fmt.Sprintf("%T", err)
+		}
+		err = inner
+	}
+}

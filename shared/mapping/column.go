@@ -88,6 +88,7 @@ type bound struct {
 	column
 	ids  []string // questions asked for by responses.…
 	slug string   // where no listed question has it: look at the row's own texts
+	own  bool     // never an answer: what a person types must not decide a rule
 }
 
 // bind resolves c for the questions of m's event.
@@ -128,7 +129,7 @@ func (b *bound) get(m *Mapper, d *doc) value {
 		return value{}
 	default:
 		v := m.walk(d.obj.Get(b.path[0]), b.path[1:])
-		if v.empty() && len(b.path) == 1 {
+		if v.empty() && len(b.path) == 1 && !b.own {
 			return d.standard(b.path[0])
 		}
 		return v

@@ -51,7 +51,8 @@ type view struct{ picks, slots bool }
 type compiler struct {
 	options []expr.Option
 	columns []column
-	index   map[string]int // by view and spelling
+	index   map[string]int  // by root and spelling
+	dashed  map[string]bool // columns that look like a subtraction
 }
 
 func newCompiler() *compiler {
@@ -97,7 +98,7 @@ func (c *compiler) compile(v view, text string, filter bool) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := inspect(tree.Node)
+	in := c.inspect(tree.Node)
 	if in.wrong != nil {
 		return nil, in.wrong
 	}
@@ -374,12 +375,13 @@ func (p *patcher) put(node *ast.Node, parts []string) {
 type inspection struct {
 	callees map[int]bool    // where function names stand: they are no columns
 	lets    map[string]bool // names that the expression itself declares
-	wrong   *mistake        // the first mistake
+	dashed  map[string]bool
+	wrong   *mistake // the first mistake
 }
 
 // inspect looks for what the library would let pass, or would tell badly.
-func inspect(n ast.Node) *inspection {
-	in := &inspection{callees: map[int]bool{}, lets: map[string]bool{}}
+func (c *compiler) inspect(n ast.Node) *inspection {
+	in := &inspection{callees: map[int]bool{}, lets: map[string]bool{}, dashed: c.dashed}
 	ast.Walk(&n, in)
 	return in
 }
@@ -394,11 +396,22 @@ func (in *inspection) Visit(node *ast.Node) {
 	case *ast.NilNode:
 		in.mark(n, "nil is never in a row", `an absent column is the empty text: compare with ""`)
 	case *ast.BinaryNode:
-		if n.Operator == "??" {
-			in.mark(n, "?? never takes its right side, since an absent column is the empty text", "write first(a, b)")
-		}
+		in.operator(n)
 	case *ast.MapNode:
 		in.mark(n, "no field holds a map", "give a text, a number, true or false, or a list")
+	}
+}
+
+func (in *inspection) operator(n *ast.BinaryNode) {
+	switch n.Operator {
+	case "??":
+		in.mark(n, "?? never takes its right side, since an absent column is the empty text", "write first(a, b)")
+	case "-":
+		left, _ := pathOf(n.Left)
+		right, _ := pathOf(n.Right)
+		if name := strings.Join(left, ".") + "-" + strings.Join(right, "."); in.dashed[name] {
+			in.mark(n.Left, name+" is read as a subtraction", fmt.Sprintf("write row[%q]", name))
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ type Mapper struct {
 	languages []string
 	questions questions
 	columns   []bound // like Set.columns
-	sponsor   []bound // where the category is
+	sponsor   []bound // where the category is; the first that is filled decides
 	status    bound
 	docs      *sync.Pool
 }
@@ -54,9 +54,9 @@ func (s *Set) For(e Event) *Mapper {
 	for _, c := range s.columns {
 		m.columns = append(m.columns, m.bind(c))
 	}
-	plain := func(parts ...string) bound { return m.bind(newColumn(view{}, parts)) }
-	m.sponsor = []bound{plain("category", "name"), plain("category_shortname")}
-	m.status = plain("registrationstatus")
+	own := func(parts ...string) bound { return bound{column: newColumn(view{}, parts), own: true} }
+	m.sponsor = []bound{own("category", "name"), own("category_shortname")}
+	m.status = own("registrationstatus")
 	return m
 }
 
@@ -150,11 +150,10 @@ func (m *Mapper) Sponsors(r Row) Result {
 
 // person is what users and sponsors share: id, status, filter, fields.
 func (m *Mapper) person(r Row, t run.DataType) Result {
-	id := r.ID()
-	if id == "" {
-		return m.rejectNoID(t)
+	res := r.begin(t, r.ID())
+	if res.Outcome == Rejected {
+		return res
 	}
-	res := Result{ID: id, Status: statusActive, Owner: ownerGlobal, LastModified: r.LastModified()}
 	if !m.active(r) {
 		switch m.set.policy {
 		case "skip":
@@ -181,10 +180,11 @@ func (m *Mapper) active(r Row) bool {
 // trimmed, without case, the whole name (R4, R5).
 func (m *Mapper) IsSponsor(r Row) bool {
 	for i := range m.sponsor {
-		for _, name := range m.sponsor[i].get(m, r.d).texts() {
-			if strings.EqualFold(clean(name), m.set.category) {
-				return true
-			}
+		names := m.sponsor[i].get(m, r.d).texts()
+		if len(names) > 0 {
+			return slices.ContainsFunc(names, func(name string) bool {
+				return strings.EqualFold(clean(name), m.set.category)
+			})
 		}
 	}
 	return false
@@ -242,12 +242,10 @@ const maxID = 128 // characters of an fp_ext_id (spotme-model.md §5.1)
 // Sessions maps a session. One without start or end is rejected (R7). A deleted
 // session is cancelled, also when it is hidden besides.
 func (m *Mapper) Sessions(r Row) Result {
-	id := r.ID()
-	if id == "" {
-		return m.rejectNoID(run.Sessions)
-	}
-	res := Result{ID: id, Status: statusActive, Owner: ownerGlobal, LastModified: r.LastModified()}
+	res := r.begin(run.Sessions, r.ID())
 	switch {
+	case res.Outcome == Rejected:
+		return res
 	case r.flag("deleted").on():
 		res.Status = statusCancelled
 	case r.flag("visible").off() || r.flag("publicagenda").off():
@@ -258,7 +256,7 @@ func (m *Mapper) Sessions(r Row) Result {
 	}
 	m.fill(r, run.Sessions, &res)
 	if reason := m.times(r, &res); reason != "" {
-		return reject(run.Sessions, id, fault.RowNoTimes, reason)
+		return reject(run.Sessions, res.ID, fault.RowNoTimes, reason)
 	}
 	m.expect(&res, run.Sessions, "SESSION_NO_NAME", "has no name", "name")
 	return res
@@ -306,11 +304,10 @@ func (r Row) flag(key string) value {
 
 // Presenters maps a speaker.
 func (m *Mapper) Presenters(r Row) Result {
-	id := r.ID()
-	if id == "" {
-		return m.rejectNoID(run.Presenters)
+	res := r.begin(run.Presenters, r.ID())
+	if res.Outcome == Rejected {
+		return res
 	}
-	res := Result{ID: id, Status: statusActive, Owner: ownerGlobal, LastModified: r.LastModified()}
 	if r.flag("deleted").on() {
 		res.Status = statusHidden
 	}
@@ -341,8 +338,16 @@ func (m *Mapper) keep(r Row, t run.DataType, res *Result) bool {
 	return false
 }
 
-func (m *Mapper) rejectNoID(t run.DataType) Result {
-	return reject(t, "", fault.RowNoID, "the row has no id")
+// begin starts the result of a row, or rejects a row whose id is none or longer
+// than a record's may be.
+func (r Row) begin(t run.DataType, id string) Result {
+	if id == "" {
+		return reject(t, "", fault.RowNoID, "the row has no id")
+	}
+	if chars := []rune(id); len(chars) > maxID {
+		return reject(t, string(chars[:maxID]), fault.RowNoID, fmt.Sprintf("the id has %d characters, more than %d", len(chars), maxID))
+	}
+	return Result{ID: id, Status: statusActive, Owner: ownerGlobal, LastModified: r.LastModified()}
 }
 
 func reject(t run.DataType, id string, code fault.Code, reason string) Result {
@@ -351,11 +356,6 @@ func reject(t run.DataType, id string, code fault.Code, reason string) Result {
 
 // fill evaluates the mapped fields of a type.
 func (m *Mapper) fill(r Row, t run.DataType, res *Result) {
-	if n := len([]rune(res.ID)); len(res.ID) > maxID && n > maxID {
-		*res = reject(t, string([]rune(res.ID)[:maxID]), fault.RowNoID, fmt.Sprintf("the id has %d characters, more than %d", n, maxID))
-		res.Fields = map[string]any{}
-		return
-	}
 	fields := m.set.types[t].fields
 	res.Fields = make(map[string]any, len(fields)+2)
 	for i := range fields {

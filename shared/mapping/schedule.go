@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"stovasync/shared/fault"
 	"stovasync/shared/run"
 )
 
@@ -80,11 +81,15 @@ func (m *Mapper) Schedule(r Row, parent string, p Pick) Result {
 		return Result{Outcome: Filtered, Rule: "R4", ID: id}
 	}
 	if id == "" {
-		return m.rejectNoID(run.Schedule)
+		return reject(run.Schedule, "", fault.RowNoID, "the row has no id")
 	}
+	res := r.begin(run.Schedule, id+"_"+parent)
+	if res.Outcome == Rejected {
+		return res
+	}
+	res.Owner = id
 	r.d.pick = &p
 	defer func() { r.d.pick = nil }()
-	res := Result{ID: id + "_" + parent, Owner: id, LastModified: r.LastModified()}
 	if !m.keep(r, run.Schedule, &res) {
 		return res
 	}

@@ -1,5 +1,3 @@
-// The settings of a connection, compiled.
-
 package mapping
 
 import (
@@ -49,6 +47,7 @@ type Set struct {
 	policy   string
 	category string
 	warnings []run.Warning
+	vendor   map[run.Stream]map[string]string
 	hash     string
 }
 
@@ -90,6 +89,10 @@ func Compile(s Settings) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.set.vendor, err = vendor(); err != nil {
+		return nil, err
+	}
+	c.columns.dashed = dashed(c.set.vendor)
 	c.unknownTypes(s)
 	for _, t := range run.AllTypes() {
 		c.compileType(t, standard[t], s.Mapping[t], s.Filters)

@@ -1,0 +1,190 @@
+// Package awscall holds what every call to AWS has in common: how long it is
+// tried again, and what of its error may be said.
+//
+// The SDK gives up after three attempts, shares one quota among all calls of a
+// client and never repeats a cancelled transaction. A worker has minutes, and
+// a task that fails for a throttled write is fetched anew from the vendor. So
+// refusals that pass (throttling, conflicts) are tried again until the
+// caller's context ends, with full jitter; failures that may not pass (no
+// answer, 5xx) a few times.
+package awscall
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+
+	"stovasync/shared/fault"
+)
+
+// Policy says how calls are tried again. The zero value is what ships.
+type Policy struct {
+	// Base is the longest wait before the second attempt; it doubles with each
+	// attempt up to Cap. Defaults 50 ms and 5 s.
+	Base, Cap time.Duration
+	// Attempts bounds the attempts that end without an answer or with a 5xx.
+	// Default 5.
+	Attempts int
+	Rand     func() float64 // in [0,1); default math/rand/v2
+}
+
+// passing are the error codes of refusals that pass by themselves: nothing was
+// done, and the same call may succeed in a moment. They add to the SDK's list
+// of throttling codes.
+func passing() []string {
+	return []string{
+		"TransactionConflictException", "ReplicatedWriteConflictException", // DynamoDB
+		"ConditionalRequestConflict", "OperationAborted", // S3
+		"TooManyUpdates",            // SSM
+		"OverLimit", "KmsThrottled", // SQS
+	}
+}
+
+// Delay is the wait before attempt+1, counting from 1: anything between
+// nothing and the bound, so that calls that failed together do not come back
+// together.
+func (p Policy) Delay(attempt int) time.Duration {
+	base, limit := p.Base, p.Cap
+	if base <= 0 {
+		base = 50 * time.Millisecond
+	}
+	if limit <= 0 {
+		limit = 5 * time.Second
+	}
+	random := p.Rand
+	if random == nil {
+		random = rand.Float64
+	}
+	bound := min(float64(base)*math.Pow(2, float64(attempt-1)), float64(limit))
+	return time.Duration(random() * bound)
+}
+
+// Wait waits as long as Delay says, or until ctx ends, whose error it returns.
+func (p Policy) Wait(ctx context.Context, attempt int) error {
+	timer := time.NewTimer(p.Delay(attempt))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Call is the Retryer of one call. It is not for use by two calls.
+type Call struct {
+	policy  Policy
+	again   func(error) bool
+	failed  int  // attempts that may be repeated only so often
+	unclear bool // an attempt ended without telling what it did
+	last    error
+}
+
+// Call starts one call. again, which may be nil, names further errors that
+// pass by themselves.
+func (p Policy) Call(again func(error) bool) *Call { return &Call{policy: p, again: again} }
+
+// Unclear reports whether an attempt ended without telling whether it did its
+// work: the answer of a later attempt may then be about our own deed.
+func (c *Call) Unclear() bool { return c.unclear }
+
+// IsErrorRetryable implements aws.Retryer. The SDK asks it once per failed attempt.
+func (c *Call) IsErrorRetryable(err error) bool {
+	c.last = err
+	if Passes(codeOf(err)) || c.again != nil && c.again(err) {
+		return true
+	}
+	c.unclear = c.unclear || !answered(err)
+	c.failed++
+	attempts := c.policy.Attempts
+	if attempts <= 0 {
+		attempts = 5
+	}
+	return c.failed < attempts && retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err).Bool()
+}
+
+// Passes reports whether an error code is of a refusal that passes by itself.
+func Passes(code string) bool {
+	_, throttled := retry.DefaultThrottleErrorCodes[code]
+	return throttled || slices.Contains(passing(), code)
+}
+
+// answered reports whether err is the service's refusal: it says for certain
+// that nothing was done.
+func answered(err error) bool {
+	type status interface {
+		error
+		HTTPStatusCode() int
+	}
+	e, ok := errors.AsType[status](err)
+	return ok && e.HTTPStatusCode() >= 400 && e.HTTPStatusCode() < 500 && codeOf(err) != "RequestTimeout"
+}
+
+// MaxAttempts implements aws.Retryer; IsErrorRetryable counts instead.
+func (*Call) MaxAttempts() int { return math.MaxInt }
+
+// RetryDelay implements aws.Retryer.
+func (c *Call) RetryDelay(attempt int, _ error) (time.Duration, error) {
+	return c.policy.Delay(attempt), nil
+}
+
+func free(error) error { return nil }
+
+// GetRetryToken implements aws.Retryer: attempts cost nothing but time.
+func (*Call) GetRetryToken(context.Context, error) (func(error) error, error) { return free, nil }
+
+// GetInitialToken implements aws.Retryer.
+func (*Call) GetInitialToken() func(error) error { return free }
+
+// GetAttemptToken implements aws.RetryerV2.
+func (*Call) GetAttemptToken(context.Context) (func(error) error, error) { return free, nil }
+
+var _ aws.RetryerV2 = (*Call)(nil)
+
+// Error is Error with what the last attempt met, which a context that ended
+// between two attempts would hide.
+func (c *Call) Error(op string, err error) error {
+	if codeOf(err) == "" && c.last != nil && codeOf(c.last) != "" {
+		return Error(op, errors.Join(c.last, err))
+	}
+	return Error(op, err)
+}
+
+// Error turns what a call returned into the project's error: the operation,
+// such as "dynamodb PutItem", and the service's code. The service's own text
+// may quote values and addresses, so it is kept for errors.As only.
+func Error(op string, err error) error {
+	reason, next := codeOf(err), "try again later"
+	switch {
+	case reason == "" && errors.Is(err, context.Canceled):
+		reason = "interrupted"
+	case reason == "" && errors.Is(err, context.DeadlineExceeded):
+		reason = "no time left"
+	case reason == "":
+		reason, next = "no answer", "check the region, the credentials and the network"
+	case reason == "AccessDeniedException" || reason == "AccessDenied" || reason == "UnrecognizedClientException" ||
+		reason == "InvalidClientTokenId" || reason == "ExpiredToken" || reason == "ExpiredTokenException":
+		next = "check the credentials and what they permit"
+	case reason == "ResourceNotFoundException" || reason == "NoSuchBucket" ||
+		reason == "QueueDoesNotExist" || reason == "AWS.SimpleQueueService.NonExistentQueue":
+		next = "check that the stack is deployed and its names are right"
+	}
+	return fault.Wrap(fault.StoreUnavailable, err, op+": "+reason, next)
+}
+
+func codeOf(err error) string {
+	type coded interface {
+		error
+		ErrorCode() string
+	}
+	if e, ok := errors.AsType[coded](err); ok {
+		return e.ErrorCode()
+	}
+	return ""
+}

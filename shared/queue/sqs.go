@@ -1,0 +1,250 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"stovasync/shared/awscall"
+	"stovasync/shared/fault"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+)
+
+// SQS sends tasks and keeps dead letters on two standard queues and their
+// dead-letter queues. It implements pipeline.Tasks, pipeline.DeadLetters,
+// Visibility and Burier. All of it may be called at once, but for two visits
+// of the dead letters, which would hide letters from each other.
+type SQS struct {
+	cfg SQSConfig
+
+	mu sync.Mutex
+	// visited are the receipts of dead letters that a visit hides and that
+	// were not deleted yet.
+	visited map[string]bool
+}
+
+var (
+	_ pipeline.Tasks       = (*SQS)(nil)
+	_ pipeline.DeadLetters = (*SQS)(nil)
+	_ Visibility           = (*SQS)(nil)
+	_ Burier               = (*SQS)(nil)
+)
+
+// SQSConfig is what SQS works with.
+type SQSConfig struct {
+	Client *sqs.Client
+	URLs   map[run.Queue]string // of the queues
+	Dead   map[run.Queue]string // of their dead-letter queues
+	// Wait is how long a receive waits for a message (long polling), in whole
+	// seconds up to 20. Without waiting, SQS asks only some of its servers, and
+	// an empty answer does not say that the queue is empty. Default 1 s;
+	// below 0: none.
+	Wait time.Duration
+	// Hide is how long a visit hides a dead letter, should it end without
+	// giving it back. Default 2 minutes.
+	Hide   time.Duration
+	Policy awscall.Policy // how calls are tried again; the zero value ships
+}
+
+// NewSQS returns the queues.
+func NewSQS(c SQSConfig) *SQS {
+	if c.Wait == 0 {
+		c.Wait = time.Second
+	}
+	if c.Hide <= 0 {
+		c.Hide = 2 * time.Minute
+	}
+	return &SQS{cfg: c, visited: map[string]bool{}}
+}
+
+// batchSize is SQS's limit of entries in a batch call.
+const batchSize = 10
+
+func with(call *awscall.Call) func(*sqs.Options) {
+	return func(o *sqs.Options) { o.Retryer = call }
+}
+
+// url returns a queue's address, or an error that names the queue.
+func url(of map[run.Queue]string, q run.Queue) (*string, error) {
+	u := of[q]
+	if u == "" {
+		return nil, fault.New(fault.ConfigInvalid, fmt.Sprintf("no address of the queue %s", q), "check the settings of the stack")
+	}
+	return &u, nil
+}
+
+// Send implements pipeline.Tasks, ten tasks a call. Entries that SQS could not
+// take are sent again until ctx ends.
+func (s *SQS) Send(ctx context.Context, tasks ...run.Task) error {
+	byQueue := map[run.Queue][]run.Task{}
+	for _, t := range tasks {
+		byQueue[t.Queue()] = append(byQueue[t.Queue()], t)
+	}
+	for _, q := range []run.Queue{run.TasksQueue, run.PhotosQueue} {
+		if len(byQueue[q]) == 0 {
+			continue
+		}
+		u, err := url(s.cfg.URLs, q)
+		if err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(byQueue[q], batchSize) {
+			if err := s.sendBatch(ctx, u, chunk); err != nil {
+				return fmt.Errorf("send %d tasks to the queue %s: %w", len(byQueue[q]), q, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *SQS) sendBatch(ctx context.Context, url *string, tasks []run.Task) error {
+	entries := make([]types.SendMessageBatchRequestEntry, len(tasks))
+	for i, t := range tasks {
+		body, err := json.Marshal(t)
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", t, err)
+		}
+		// The group makes a standard queue fair: a connection with many pages
+		// does not make the others wait.
+		entries[i] = types.SendMessageBatchRequestEntry{
+			Id: new(strconv.Itoa(i)), MessageBody: new(string(body)), MessageGroupId: new(t.Connection),
+		}
+	}
+	for attempt := 1; len(entries) > 0; attempt++ {
+		call := s.cfg.Policy.Call(nil)
+		out, err := s.cfg.Client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: url, Entries: entries}, with(call))
+		if err != nil {
+			return call.Error("sqs SendMessageBatch", err)
+		}
+		if err := hopeless(out.Failed); err != nil {
+			return err
+		}
+		entries = unsent(entries, out)
+		if len(entries) > 0 {
+			if err := s.cfg.Policy.Wait(ctx, attempt); err != nil {
+				return awscall.Error(fmt.Sprintf("sqs SendMessageBatch: %d entries refused", len(entries)), err)
+			}
+		}
+	}
+	return nil
+}
+
+// unsent returns the entries that SQS does not report as taken. An entry that
+// the answer forgets is sent again: twice does no harm, never would.
+func unsent(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBatchOutput) []types.SendMessageBatchRequestEntry {
+	return slices.DeleteFunc(slices.Clone(entries), func(e types.SendMessageBatchRequestEntry) bool {
+		return slices.ContainsFunc(out.Successful, func(ok types.SendMessageBatchResultEntry) bool {
+			return aws.ToString(ok.Id) == aws.ToString(e.Id)
+		})
+	})
+}
+
+// hopeless returns an error for an entry that SQS refuses for what it is.
+func hopeless(failed []types.BatchResultErrorEntry) error {
+	for _, f := range failed {
+		code := aws.ToString(f.Code)
+		if f.SenderFault && !awscall.Passes(code) {
+			return fault.New(fault.StoreUnavailable, "sqs batch entry: "+code, "check what the role permits and the queue's settings")
+		}
+	}
+	return nil
+}
+
+// Message is one delivery of a queue.
+type Message struct {
+	ID       string // the same at every delivery
+	Receipt  string // names this delivery
+	Body     string
+	Receives int // deliveries so far, this one included
+}
+
+// Receive takes up to max messages, at most ten, and hides them for
+// visibility, rounded up to whole seconds. No message is no error. Lambda
+// receives by itself; this is for operators and tests.
+func (s *SQS) Receive(ctx context.Context, q run.Queue, max int, visibility time.Duration) ([]Message, error) {
+	u, err := url(s.cfg.URLs, q)
+	if err != nil {
+		return nil, err
+	}
+	return s.receive(ctx, u, max, visibility)
+}
+
+func (s *SQS) receive(ctx context.Context, url *string, max int, visibility time.Duration) ([]Message, error) {
+	call := s.cfg.Policy.Call(nil)
+	out, err := s.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: url, MaxNumberOfMessages: int32(min(max, batchSize)), VisibilityTimeout: seconds(visibility),
+		WaitTimeSeconds:             seconds(s.cfg.Wait),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
+	}, with(call))
+	if err != nil {
+		return nil, call.Error("sqs ReceiveMessage", err)
+	}
+	messages := make([]Message, len(out.Messages))
+	for i, m := range out.Messages {
+		n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
+		if err != nil {
+			n = 1
+		}
+		messages[i] = Message{
+			ID: aws.ToString(m.MessageId), Receipt: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body), Receives: n,
+		}
+	}
+	return messages, nil
+}
+
+// seconds rounds up, so that nothing comes back too early, within the 12 hours
+// that SQS allows.
+func seconds(d time.Duration) int32 {
+	return int32(min(max(math.Ceil(d.Seconds()), 0), 12*60*60))
+}
+
+// DeleteMessage ends a received message of a queue.
+func (s *SQS) DeleteMessage(ctx context.Context, q run.Queue, receipt string) error {
+	u, err := url(s.cfg.URLs, q)
+	if err != nil {
+		return err
+	}
+	return s.deleteMessage(ctx, u, receipt)
+}
+
+func (s *SQS) deleteMessage(ctx context.Context, url *string, receipt string) error {
+	call := s.cfg.Policy.Call(nil)
+	if _, err := s.cfg.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: &receipt}, with(call)); err != nil {
+		return call.Error("sqs DeleteMessage", err)
+	}
+	return nil
+}
+
+// ChangeVisibility implements Visibility: d is rounded up to whole seconds and
+// bounded by SQS's 12 hours. A message that is no longer under way is an error.
+func (s *SQS) ChangeVisibility(ctx context.Context, q run.Queue, receipt string, d time.Duration) error {
+	u, err := url(s.cfg.URLs, q)
+	if err != nil {
+		return err
+	}
+	call := s.cfg.Policy.Call(nil)
+	_, err = s.cfg.Client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: u, ReceiptHandle: &receipt, VisibilityTimeout: seconds(d),
+	}, with(call))
+	if err != nil {
+		return call.Error("sqs ChangeMessageVisibility", err)
+	}
+	return nil
+}
+
+// isGone reports whether an error says that a receipt names nothing any more.
+func isGone(err error) bool {
+	_, invalid := errors.AsType[*types.ReceiptHandleIsInvalid](err)
+	return invalid
+}

@@ -1,0 +1,163 @@
+// Package secret keeps the vendor keys of connections as SecureString
+// parameters of the Systems Manager: one per connection, under a prefix of the
+// stack, which is all that a function's role may read.
+package secret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"stovasync/shared/awscall"
+	"stovasync/shared/fault"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+)
+
+// Secrets keeps keys. It implements pipeline.Secrets. A key that was read is
+// remembered for a while: the Systems Manager answers few calls a second, and
+// every task asks.
+type Secrets struct {
+	cfg Config
+
+	mu    sync.Mutex
+	known map[string]known
+}
+
+var _ pipeline.Secrets = (*Secrets)(nil)
+
+type known struct {
+	key   string
+	until time.Time
+}
+
+// Config is what Secrets works with.
+type Config struct {
+	Client *ssm.Client
+	// Prefix goes before a connection's name, slash included, as in
+	// /stovasync/STACK/.
+	Prefix string
+	// Remember is how long a key is remembered. Default 5 minutes; below 0: never.
+	Remember time.Duration
+	Now      func() time.Time // default time.Now
+	Policy   awscall.Policy   // how calls are tried again; the zero value ships
+}
+
+// New returns the secrets under a prefix.
+func New(c Config) *Secrets {
+	if c.Remember == 0 {
+		c.Remember = 5 * time.Minute
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Secrets{cfg: c, known: map[string]known{}}
+}
+
+func with(call *awscall.Call) func(*ssm.Options) {
+	return func(o *ssm.Options) { o.Retryer = call }
+}
+
+// name returns the parameter of a connection. A name with a slash or a dot
+// could be a parameter of somebody else.
+func (s *Secrets) name(connection string) (*string, error) {
+	if !run.ValidName(connection) {
+		return nil, fault.New(fault.ConfigInvalid, "connection has no valid name", "use lower-case letters, digits and hyphens")
+	}
+	return new(s.cfg.Prefix + connection), nil
+}
+
+// Get implements pipeline.Secrets.
+func (s *Secrets) Get(ctx context.Context, connection string) (string, error) {
+	name, err := s.name(connection)
+	if err != nil {
+		return "", err
+	}
+	if key, ok := s.recall(connection); ok {
+		return key, nil
+	}
+	call := s.cfg.Policy.Call(nil)
+	out, err := s.cfg.Client.GetParameter(ctx, &ssm.GetParameterInput{Name: name, WithDecryption: new(true)}, with(call))
+	if err != nil {
+		if isMissing(err) {
+			return "", fmt.Errorf("key of connection %s: %w", connection, pipeline.ErrNoSecret)
+		}
+		return "", fmt.Errorf("key of connection %s: %w", connection, call.Error("ssm GetParameter", err))
+	}
+	if out.Parameter == nil || out.Parameter.Value == nil {
+		return "", fmt.Errorf("key of connection %s: %w", connection, pipeline.ErrNoSecret)
+	}
+	key := aws.ToString(out.Parameter.Value)
+	s.remember(connection, key)
+	return key, nil
+}
+
+func isMissing(err error) bool {
+	_, ok := errors.AsType[*types.ParameterNotFound](err)
+	return ok
+}
+
+func (s *Secrets) recall(connection string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, ok := s.known[connection]
+	return k.key, ok && s.cfg.Now().Before(k.until)
+}
+
+func (s *Secrets) remember(connection, key string) {
+	if s.cfg.Remember < 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[connection] = known{key, s.cfg.Now().Add(s.cfg.Remember)}
+}
+
+// Forget makes the next Get ask again: for a key that the vendor refused and
+// that somebody may have replaced meanwhile.
+func (s *Secrets) Forget(connection string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, connection)
+}
+
+// Put implements pipeline.Secrets.
+func (s *Secrets) Put(ctx context.Context, connection, key string) error {
+	name, err := s.name(connection)
+	if err != nil {
+		return err
+	}
+	if key == "" {
+		return fault.New(fault.ConfigInvalid, "key of connection "+connection+" is empty", "give the key of the account")
+	}
+	s.Forget(connection)
+	call := s.cfg.Policy.Call(nil)
+	_, err = s.cfg.Client.PutParameter(ctx, &ssm.PutParameterInput{
+		Name: name, Value: &key, Type: types.ParameterTypeSecureString, Overwrite: new(true),
+	}, with(call))
+	if err != nil {
+		return fmt.Errorf("keep the key of connection %s: %w", connection, call.Error("ssm PutParameter", err))
+	}
+	return nil
+}
+
+// Delete implements pipeline.Secrets.
+func (s *Secrets) Delete(ctx context.Context, connection string) error {
+	name, err := s.name(connection)
+	if err != nil {
+		return err
+	}
+	s.Forget(connection)
+	call := s.cfg.Policy.Call(nil)
+	_, err = s.cfg.Client.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: name}, with(call))
+	if err != nil && !isMissing(err) {
+		return fmt.Errorf("delete the key of connection %s: %w", connection, call.Error("ssm DeleteParameter", err))
+	}
+	return nil
+}

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"stovasync/shared/awscall"
+	"stovasync/shared/fault"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+)
+
+// Records keeps the records in DynamoDB. It implements pipeline.Records.
+type Records struct {
+	table
+	limiter  *rate.Limiter
+	parallel int
+}
+
+var _ pipeline.Records = (*Records)(nil)
+
+// RecordsConfig is what Records works with.
+type RecordsConfig struct {
+	Client *dynamodb.Client
+	Table  string // the records' name
+	// WritesPerSecond bounds the writes of this process. One type of one
+	// connection is one partition, which takes 1,000 a second of all workers
+	// together (design.md §6). Default 150; below 0: no limit.
+	WritesPerSecond float64
+	// Parallel is how many writes are under way at once. Default 8.
+	Parallel int
+	Policy   awscall.Policy // how calls are tried again; the zero value ships
+	Meter    Meter          // told what calls consume; may be nil
+}
+
+// NewRecords returns the records on a table of DynamoDB.
+func NewRecords(c RecordsConfig) *Records {
+	limit := rate.Limit(c.WritesPerSecond)
+	switch {
+	case c.WritesPerSecond == 0:
+		limit = 150
+	case c.WritesPerSecond < 0:
+		limit = rate.Inf
+	}
+	if c.Parallel <= 0 {
+		c.Parallel = 8
+	}
+	return &Records{
+		table:   table{client: c.Client, name: c.Table, policy: c.Policy, meter: c.Meter},
+		limiter: rate.NewLimiter(limit, 1), parallel: c.Parallel,
+	}
+}
+
+func partition(connection string, t run.DataType) string { return connection + "#" + string(t) }
+
+func recordKey(pk, id string) map[string]types.AttributeValue {
+	return map[string]types.AttributeValue{attrPK: text(pk), attrID: text(id)}
+}
+
+// maxGets is DynamoDB's limit of one BatchGetItem.
+const maxGets = 100
+
+// Get implements pipeline.Records.
+func (s *Records) Get(ctx context.Context, connection string, t run.DataType, ids []string) (map[string]pipeline.Record, error) {
+	pk := partition(connection, t)
+	out := make(map[string]pipeline.Record, len(ids))
+	// The same key twice in one call is refused, and "" is no key at all.
+	unique := slices.Compact(slices.Sorted(slices.Values(ids)))
+	unique = slices.DeleteFunc(unique, func(id string) bool { return id == "" })
+	for chunk := range slices.Chunk(unique, maxGets) {
+		keys := make([]map[string]types.AttributeValue, len(chunk))
+		for i, id := range chunk {
+			keys[i] = recordKey(pk, id)
+		}
+		if err := s.getChunk(ctx, keys, out); err != nil {
+			return nil, fmt.Errorf("get %d records of %s: %w", len(unique), pk, err)
+		}
+	}
+	return out, nil
+}
+
+// getChunk reads up to 100 records into out. Keys that DynamoDB leaves
+// unprocessed are asked for again until ctx ends.
+func (s *Records) getChunk(ctx context.Context, keys []map[string]types.AttributeValue, out map[string]pipeline.Record) error {
+	for attempt := 1; len(keys) > 0; attempt++ {
+		call := s.policy.Call(nil)
+		res, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+			RequestItems:           map[string]types.KeysAndAttributes{s.name: {Keys: keys, ConsistentRead: new(true)}},
+			ReturnConsumedCapacity: s.capacity(),
+		}, with(call))
+		if err != nil {
+			return call.Error("dynamodb BatchGetItem", err)
+		}
+		s.count("BatchGetItem", res.ConsumedCapacity...)
+		found := res.Responses[s.name]
+		for _, attrs := range found {
+			r, err := decodeRecord(attrs)
+			if err != nil {
+				return err
+			}
+			out[r.ID] = r
+		}
+		keys = res.UnprocessedKeys[s.name].Keys
+		if len(found) > 0 {
+			attempt = 0 // an answer that was only full is asked on at once
+		} else if len(keys) > 0 {
+			if err := s.policy.Wait(ctx, attempt); err != nil {
+				return awscall.Error(fmt.Sprintf("dynamodb BatchGetItem: %d keys unprocessed", len(keys)), err)
+			}
+		}
+	}
+	return nil
+}
+
+// Update implements pipeline.Records.
+func (s *Records) Update(ctx context.Context, connection string, t run.DataType, now time.Time, updates []pipeline.RecordUpdate) ([]bool, error) {
+	pk := partition(connection, t)
+	applied := make([]bool, len(updates))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(s.parallel)
+	for i, u := range updates {
+		group.Go(func() error {
+			ok, err := s.update(ctx, pk, now, u)
+			applied[i] = ok
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return applied, fmt.Errorf("update %d records of %s: %w", len(updates), pk, err)
+	}
+	return applied, nil
+}
+
+// maxRounds bounds how often a record may turn into a tombstone and back
+// between two calls of one update.
+const maxRounds = 4
+
+// update does one update. The common cases take one call; a tombstone, which
+// the first call cannot lift for not knowing of it, takes a second.
+func (s *Records) update(ctx context.Context, pk string, now time.Time, u pipeline.RecordUpdate) (bool, error) {
+	lift := false
+	for range maxRounds {
+		c, err := recordChange(u, now, lift)
+		if err != nil {
+			return false, err
+		}
+		old, err := s.apply(ctx, recordKey(pk, u.ID), c)
+		if err != nil || old == nil {
+			return err == nil, err
+		}
+		if u.Content == nil {
+			return false, nil
+		}
+		r, err := decodeRecord(old)
+		if err != nil {
+			return false, err
+		}
+		if r.FetchedAt.After(u.Content.FetchedAt) {
+			return false, nil
+		}
+		lift = !r.RemovedAt.IsZero()
+	}
+	return false, fault.New(fault.StoreUnavailable, "record "+u.ID+" is removed and restored all the time", "try again later")
+}
+
+// apply writes one record. If its condition did not hold it returns the stored
+// attributes, which are empty for a record that is not there, but never nil.
+func (s *Records) apply(ctx context.Context, key map[string]types.AttributeValue, c change) (map[string]types.AttributeValue, error) {
+	if err := s.limiter.Wait(ctx); err != nil {
+		// The limiter also refuses a wait that would outlast ctx.
+		return nil, awscall.Error("dynamodb UpdateItem", cmp.Or(ctx.Err(), context.DeadlineExceeded))
+	}
+	call := s.policy.Call(nil)
+	out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &s.name, Key: key, UpdateExpression: &c.update, ConditionExpression: c.condition,
+		ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		ReturnConsumedCapacity:              s.capacity(),
+	}, with(call))
+	if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		if refused.Item == nil {
+			return map[string]types.AttributeValue{}, nil
+		}
+		return refused.Item, nil
+	}
+	if err != nil {
+		return nil, call.Error("dynamodb UpdateItem", err)
+	}
+	s.count("UpdateItem", one(out.ConsumedCapacity)...)
+	return nil, nil
+}
+
+// Scan implements pipeline.Records: one page of the table in memory at a time.
+func (s *Records) Scan(ctx context.Context, connection string, t run.DataType, sc pipeline.Scan) iter.Seq2[pipeline.Record, error] {
+	return func(yield func(pipeline.Record, error) bool) {
+		err := s.queryPages(ctx, s.scanInput(partition(connection, t), sc), func(page []map[string]types.AttributeValue) bool {
+			for _, attrs := range page {
+				r, err := decodeRecord(attrs)
+				if err == nil && !strings.HasPrefix(r.ID, sc.Prefix) {
+					return false // ids are in order: none of the prefix follows
+				}
+				if !yield(r, err) || err != nil {
+					return false
+				}
+			}
+			return true
+		})
+		if err != nil {
+			yield(pipeline.Record{}, err)
+		}
+	}
+}
+
+func (s *Records) scanInput(pk string, sc pipeline.Scan) *dynamodb.QueryInput {
+	in := &dynamodb.QueryInput{
+		TableName: &s.name, ConsistentRead: new(true), ReturnConsumedCapacity: s.capacity(),
+		KeyConditionExpression:    new("#pk = :pk"),
+		ExpressionAttributeNames:  map[string]string{"#pk": attrPK},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": text(pk)},
+	}
+	// A key takes one condition only. From an id with the prefix on, the
+	// reading stops where the prefix does.
+	switch {
+	case sc.After != "" && sc.After >= sc.Prefix:
+		in.KeyConditionExpression = new("#pk = :pk AND #id > :after")
+		in.ExpressionAttributeNames["#id"] = attrID
+		in.ExpressionAttributeValues[":after"] = text(sc.After)
+	case sc.Prefix != "":
+		in.KeyConditionExpression = new("#pk = :pk AND begins_with(#id, :prefix)")
+		in.ExpressionAttributeNames["#id"] = attrID
+		in.ExpressionAttributeValues[":prefix"] = text(sc.Prefix)
+	}
+	var filters []string
+	if !sc.Since.IsZero() {
+		filters = append(filters, "#updated >= :since")
+		in.ExpressionAttributeNames["#updated"] = attrUpdatedAt
+		in.ExpressionAttributeValues[":since"] = text(stamp(sc.Since))
+	}
+	if !sc.Removed {
+		filters = append(filters, "attribute_not_exists(#removed)")
+		in.ExpressionAttributeNames["#removed"] = attrRemovedAt
+	}
+	if len(filters) > 0 {
+		in.FilterExpression = new(strings.Join(filters, " AND "))
+	}
+	return in
+}

@@ -123,6 +123,11 @@ type RecordUpdate struct {
 	// Content.FetchedAt. nil: the record must exist and not be a tombstone;
 	// only fields and UpdatedAt move.
 	Content *Record
+	// Remove makes the record a tombstone: RemovedAt is set to the time of the
+	// update, all Fields go, the envelope stays. Set, Unset and Content are
+	// ignored. A record that does not exist or is a tombstone stays as it is
+	// and counts as not applied.
+	Remove bool
 }
 
 // Scan says which records of one connection and type to read.

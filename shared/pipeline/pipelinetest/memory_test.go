@@ -11,3 +11,18 @@ func TestMemoryItems(t *testing.T) {
 	t.Parallel()
 	pipelinetest.Items(t, func(*testing.T) pipeline.Items { return pipelinetest.NewMemory().Items() })
 }
+
+func TestMemoryRecords(t *testing.T) {
+	t.Parallel()
+	pipelinetest.Records(t, func(*testing.T) pipeline.Records { return pipelinetest.NewMemory().Records() })
+}
+
+func TestMemoryObjects(t *testing.T) {
+	t.Parallel()
+	pipelinetest.Objects(t, func(*testing.T) pipeline.Objects { return pipelinetest.NewMemory().Objects() })
+}
+
+func TestMemorySecrets(t *testing.T) {
+	t.Parallel()
+	pipelinetest.Secrets(t, func(*testing.T) pipeline.Secrets { return pipelinetest.NewMemory().Secrets() })
+}

@@ -1,0 +1,145 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"stovasync/shared/fault"
+	"stovasync/shared/mapping"
+	"stovasync/shared/photo"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+	"stovasync/shared/stova"
+)
+
+// connector opens what connections read from, and keeps it as long as the
+// process lives: a client holds a token and open sockets.
+type connector struct {
+	secrets     pipeline.Secrets
+	concurrency int
+	tempDir     string
+	now         func() time.Time
+
+	mu      sync.Mutex
+	clients map[string]*stova.Client       // by settings and key
+	photos  map[string]*photo.Fetcher      // by settings
+	sets    map[string]*mapping.Set        // by settings
+	budgets map[string]*stova.WindowBudget // by account and rate
+}
+
+func newConnector(secrets pipeline.Secrets, concurrency int, now func() time.Time) *connector {
+	return &connector{
+		secrets: secrets, concurrency: concurrency, now: now,
+		clients: map[string]*stova.Client{}, photos: map[string]*photo.Fetcher{},
+		sets: map[string]*mapping.Set{}, budgets: map[string]*stova.WindowBudget{},
+	}
+}
+
+// fingerprint names settings, and whatever else a value was made from, without
+// keeping it.
+func fingerprint(parts ...any) string {
+	doc, err := json.Marshal(parts)
+	if err != nil {
+		panic(err) // plain data always encodes
+	}
+	sum := sha256.Sum256(doc)
+	return hex.EncodeToString(sum[:16])
+}
+
+// Source returns the client of a connection.
+func (c *connector) Source(ctx context.Context, conn run.Connection) (pipeline.Source, error) {
+	client, err := c.client(ctx, conn)
+	if err != nil {
+		return nil, err // not client, which would be a non-nil interface
+	}
+	return client, nil
+}
+
+func (c *connector) client(ctx context.Context, conn run.Connection) (*stova.Client, error) {
+	key, err := c.secrets.Get(ctx, conn.Name)
+	if errors.Is(err, pipeline.ErrNoSecret) {
+		return nil, fault.Permanent(fault.New(fault.ConfigInvalid, fmt.Sprintf("connection %s has no key", conn.Name), "give it with connections put FILE --key-file F"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := fingerprint(conn, key)
+	if client, ok := c.clients[id]; ok {
+		return client, nil
+	}
+	client, err := stova.New(stova.Config{
+		EndPoint: conn.EndPoint, AccountID: conn.AccountID, Key: key, EventID: conn.EventID,
+		RetryBase: retryBase(conn), Concurrency: c.concurrency, Budget: c.budget(conn),
+		AllowPrivate: conn.AllowPrivateHosts, Now: c.now, Rand: rand.Float64,
+	})
+	if err != nil {
+		return nil, fault.Permanent(err)
+	}
+	c.clients[id] = client
+	return client, nil
+}
+
+// budget is shared by the connections of an account. It is one process's own:
+// the ledger will share it among workers.
+func (c *connector) budget(conn run.Connection) *stova.WindowBudget {
+	id := fmt.Sprintf("%s %s %d", conn.EndPoint, conn.AccountID, conn.RequestsPerMinute)
+	if b, ok := c.budgets[id]; ok {
+		return b
+	}
+	b := stova.NewBudget(conn.RequestsPerMinute, c.now)
+	c.budgets[id] = b
+	return b
+}
+
+func retryBase(conn run.Connection) time.Duration {
+	return time.Duration(conn.RetryBaseSeconds * float64(time.Second))
+}
+
+// Downloader returns the fetcher of pictures of a connection.
+func (c *connector) Downloader(conn run.Connection) pipeline.Downloader {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := fingerprint(conn)
+	if f, ok := c.photos[id]; ok {
+		return f
+	}
+	f := photo.New(photo.Config{
+		AllowedHosts: conn.AllowedPhotoHosts, AllowPrivate: conn.AllowPrivateHosts,
+		Concurrency: c.concurrency, RetryBase: retryBase(conn), Rand: rand.Float64, TempDir: c.tempDir,
+	})
+	c.photos[id] = f
+	return f
+}
+
+// Mapping returns the compiled mapping of a connection.
+func (c *connector) Mapping(conn run.Connection) (*mapping.Set, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := fingerprint(conn.Mapping, conn.Filters, conn.ActiveStatuses, conn.InactivePolicy)
+	if s, ok := c.sets[id]; ok {
+		return s, nil
+	}
+	s, err := mapping.Compile(MappingSettings(conn))
+	if err != nil {
+		return nil, err
+	}
+	c.sets[id] = s
+	return s, nil
+}
+
+// MappingSettings is what a connection says about mapping.
+func MappingSettings(conn run.Connection) mapping.Settings {
+	return mapping.Settings{
+		Mapping: conn.Mapping, Filters: conn.Filters,
+		ActiveStatuses: conn.ActiveStatuses, InactivePolicy: conn.InactivePolicy,
+	}
+}

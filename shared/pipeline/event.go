@@ -1,0 +1,99 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"stovasync/shared/fault"
+	"stovasync/shared/mapping"
+	"stovasync/shared/run"
+	"stovasync/shared/stova"
+)
+
+// describeEvent fills in what the plan's pages must know of the event. The
+// streams of a run share one description, so that their times agree and the
+// vendor is asked once.
+func (s *Steps) describeEvent(ctx context.Context, j job, src Source, p *Plan) error {
+	key := eventObject(j.Connection, j.Task.Run)
+	ok, err := getJSON(ctx, s.Objects, key, &p.Event)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		e, err := src.Event(ctx)
+		if err != nil {
+			return err
+		}
+		p.Event = EventInfo{ID: j.Conn.EventID, Name: e.Name, Zone: e.Zone, Language: e.Language}
+		if _, err := putJSON(ctx, s.Objects, key, p.Event, true); err != nil {
+			return err
+		}
+		if _, err := getJSON(ctx, s.Objects, key, &p.Event); err != nil {
+			return err
+		}
+	}
+	if p.Event.Zone == "" {
+		p.Event.Zone = j.Conn.Timezone
+	}
+	if p.Event.Zone == "" {
+		p.Event.Zone = "UTC"
+		p.Warnings = append(p.Warnings, run.Warning{
+			Code: string(fault.ConfigInvalid), Message: "the event does not tell its time zone and the setting timezone is absent: times are taken as UTC",
+		})
+	}
+	return s.describeStream(ctx, src, p)
+}
+
+// describeStream adds what only one stream needs. Neither list is worth
+// failing a run: without questions columns are reached by id, without tracks
+// sessions keep the ids of theirs.
+func (s *Steps) describeStream(ctx context.Context, src Source, p *Plan) error {
+	switch p.Stream {
+	case run.Attendees:
+		qs, err := src.Questions(ctx)
+		if err != nil {
+			return p.tolerate(err, "questions")
+		}
+		for _, q := range qs {
+			p.Event.Questions = append(p.Event.Questions, Question{ID: q.ID, FieldName: q.FieldName, Name: q.Name, Page: q.Page, InputType: q.InputType})
+		}
+	case run.SessionStream:
+		tracks, err := src.Tracks(ctx)
+		if err != nil {
+			return p.tolerate(err, "tracks")
+		}
+		p.Event.Tracks = make(map[string]string, len(tracks))
+		for _, t := range tracks {
+			p.Event.Tracks[t.ID] = t.Name
+		}
+	}
+	return nil
+}
+
+// tolerate turns a failed list into a warning, unless the account itself is
+// refused or told to wait.
+func (p *Plan) tolerate(err error, list string) error {
+	switch code := fault.CodeOf(err); code {
+	case fault.StovaAuth, fault.StovaEvent, fault.StovaRate, "":
+		return err
+	default:
+		p.Warnings = append(p.Warnings, run.Warning{Code: string(code), Message: fmt.Sprintf("the vendor's list of %s could not be read", list)})
+		return nil
+	}
+}
+
+// mapper returns the mapping of a job bound to the event of its plan.
+func (j job) mapper(e EventInfo) (*mapping.Mapper, error) {
+	zone, err := time.LoadLocation(e.Zone)
+	if err != nil {
+		return nil, fault.Permanent(fault.Wrap(fault.ConfigInvalid, err, fmt.Sprintf("time zone %q is unknown", e.Zone), "set timezone to an IANA name"))
+	}
+	me := mapping.Event{ID: e.ID, Zone: zone, Language: e.Language, Tracks: e.Tracks}
+	for _, q := range e.Questions {
+		me.Questions = append(me.Questions, mapping.Question{ID: q.ID, FieldName: q.FieldName, Name: q.Name, Page: q.Page, InputType: q.InputType})
+	}
+	return j.Set.For(me), nil
+}
+
+var _ Source = (*stova.Client)(nil)

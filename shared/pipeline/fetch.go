@@ -1,0 +1,240 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+
+	"stovasync/shared/fault"
+	"stovasync/shared/run"
+	"stovasync/shared/stova"
+)
+
+// rows returns the rows of a page: from the raw pages of this run where they
+// hold them, fetched where not. rest are ids for which there was no time. A
+// re-run fetches everything afresh.
+func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawPage, rest []string, calls int, err error) {
+	leads := run.Leader(j.Run.Types, j.Type.Stream()) == j.Type
+	if p.State == run.PageQueued {
+		from := p.Name
+		if !leads { // the leader may have cut the page elsewhere
+			from, _, _ = strings.Cut(p.Name, ".")
+		}
+		if raw, err = s.rawChain(ctx, j, from); err != nil {
+			return raw, nil, 0, err
+		}
+	}
+	missing := raw.lacks(ids)
+	if len(missing) == 0 {
+		return raw, nil, 0, nil
+	}
+	src, err := s.Connector.Source(ctx, j.Conn)
+	if err != nil {
+		return raw, nil, 0, err
+	}
+	meter := &stova.Meter{}
+	f := fetcher{src: src, stream: j.Type.Stream(), raw: &raw}
+	if raw.FetchedAt.IsZero() {
+		raw.FetchedAt = s.now()
+	}
+	rest, err = f.fetch(stova.WithMeter(ctx, meter), s, missing)
+	calls = int(meter.Calls())
+	if err != nil {
+		return raw, nil, calls, err
+	}
+	if !leads {
+		return raw, rest, calls, nil
+	}
+	raw.Next = ""
+	if len(rest) > 0 {
+		raw.Next = nextName(p.Name)
+	}
+	_, err = putJSON(ctx, s.Objects, rawObject(j.Connection, j.Task.Run, j.Type.Stream(), p.Name), raw, false)
+	return raw, rest, calls, err
+}
+
+// rawChain reads the raw page of a name and, where a rest was handed on, those
+// of its rests: a follower's page is the leader's page as planned.
+func (s *Steps) rawChain(ctx context.Context, j job, name string) (RawPage, error) {
+	var all RawPage
+	for range maxHops + 1 {
+		var part RawPage
+		ok, err := getJSON(ctx, s.Objects, rawObject(j.Connection, j.Task.Run, j.Type.Stream(), name), &part)
+		if err != nil || !ok {
+			return all, err
+		}
+		all.merge(part)
+		if part.Next == "" {
+			return all, nil
+		}
+		name = part.Next
+	}
+	return all, nil
+}
+
+func (r *RawPage) merge(part RawPage) {
+	if r.Rows == nil {
+		*r = part
+		return
+	}
+	// The older of the two times holds for both: a newer fetch then wins.
+	if part.FetchedAt.Before(r.FetchedAt) {
+		r.FetchedAt = part.FetchedAt
+	}
+	for id, row := range part.Rows {
+		r.Rows[id] = row
+	}
+	r.Gone = append(r.Gone, part.Gone...)
+	for id, code := range part.Poison {
+		if r.Poison == nil {
+			r.Poison = map[string]string{}
+		}
+		r.Poison[id] = code
+	}
+}
+
+// lacks returns the ids a raw page says nothing of. An id it lacks is fetched,
+// never taken as gone.
+func (r RawPage) lacks(ids []string) []string {
+	gone := setOf(r.Gone)
+	var missing []string
+	for _, id := range ids {
+		_, held := r.Rows[id]
+		_, poison := r.Poison[id]
+		if !held && !poison && !gone[id] {
+			missing = append(missing, id)
+		}
+	}
+	return missing
+}
+
+// tolerated is how many failing rows a page bears whatever its size; above it
+// the page fails when most of its rows did.
+const tolerated = 3
+
+// fetcher fetches the rows of one page, several at once.
+type fetcher struct {
+	src    Source
+	stream run.Stream
+	raw    *RawPage
+
+	mu     sync.Mutex
+	rest   []string
+	failed int
+	last   error // the cause of the latest failing row
+	abort  error // a failure of more than one row
+}
+
+// fetch gets the rows of ids into raw and returns those it had no time for, in
+// their order. It stops a margin before the task's deadline.
+func (f *fetcher) fetch(ctx context.Context, s *Steps, ids []string) ([]string, error) {
+	if f.raw.Rows == nil {
+		f.raw.Rows = make(map[string]json.RawMessage, len(ids))
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, deadline.Add(-s.margin()), errMargin)
+		defer cancel()
+	}
+	each(s.fetches(), ids, func(id string) bool {
+		row, err := f.src.Row(ctx, f.stream, id)
+		return f.take(ctx, id, row, err)
+	}, func(id string) { f.rest = append(f.rest, id) })
+	if f.abort != nil {
+		return nil, f.abort
+	}
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errMargin) {
+		return nil, context.Cause(ctx)
+	}
+	return inOrder(ids, f.rest), nil
+}
+
+// errMargin ends fetching in time to store and settle.
+var errMargin = errors.New("the task's time is nearly over")
+
+// take files what became of one row and reports whether to go on.
+func (f *fetcher) take(ctx context.Context, id string, row json.RawMessage, err error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err == nil:
+		f.raw.Rows[id] = row
+	case errors.Is(err, stova.ErrGone):
+		f.raw.Gone = append(f.raw.Gone, id)
+	case ctx.Err() != nil:
+		f.rest = append(f.rest, id)
+		return false
+	case !poisonous(err):
+		f.abort = err
+	default:
+		if f.raw.Poison == nil {
+			f.raw.Poison = map[string]string{}
+		}
+		f.raw.Poison[id] = string(fault.CodeOf(err))
+		f.failed++
+		if f.failed > tolerated && f.failed > len(f.raw.Rows) {
+			f.abort = err // most rows fail: it is not the rows
+		}
+	}
+	return f.abort == nil
+}
+
+// poisonous reports whether a failure may lie with one row alone.
+func poisonous(err error) bool {
+	switch fault.CodeOf(err) {
+	case fault.StovaServer, fault.StovaTimeout, fault.StovaBody, fault.StovaTooLarge:
+		return true
+	default:
+		return false
+	}
+}
+
+// each calls do for the items from n goroutines until one call returns false;
+// left gets the items that were not tried. left is called by one goroutine at
+// a time, after all calls of do.
+func each(n int, items []string, do func(string) bool, left func(string)) {
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		next int
+		stop bool
+	)
+	take := func() (string, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if stop || next == len(items) {
+			return "", false
+		}
+		next++
+		return items[next-1], true
+	}
+	for range min(n, len(items)) {
+		wg.Go(func() {
+			for item, ok := take(); ok; item, ok = take() {
+				if !do(item) {
+					mu.Lock()
+					stop = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for _, item := range items[next:] {
+		left(item)
+	}
+}
+
+// inOrder returns the ids that are in some, in the order of ids.
+func inOrder(ids, some []string) []string {
+	set := setOf(some)
+	var out []string
+	for _, id := range ids {
+		if set[id] {
+			out = append(out, id)
+		}
+	}
+	return out
+}

@@ -1,0 +1,198 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"stovasync/shared/run"
+)
+
+// Filter picks failures. Empty fields match everything.
+type Filter struct {
+	Connection string       `json:"connection,omitempty"`
+	Type       run.DataType `json:"type,omitempty"`
+	Cause      string       `json:"cause,omitempty"` // an error code
+	Run        string       `json:"run,omitempty"`
+}
+
+// Match reports whether a failure is among those the filter picks.
+func (f Filter) Match(x Failure) bool {
+	return (f.Connection == "" || f.Connection == x.Connection) && (f.Type == "" || f.Type == x.Type) &&
+		(f.Cause == "" || f.Cause == x.Code) && (f.Run == "" || f.Run == x.Run)
+}
+
+// The verdicts of a redrive on one failure.
+const (
+	Sent       = "sent"       // its task is queued
+	Covered    = "covered"    // a later run has done its work; the task settles it
+	Superseded = "superseded" // a type run of an old run: only a new sync can mend it
+)
+
+// Redriven is one failure and what a redrive does about it.
+type Redriven struct {
+	Failure
+	Verdict string `json:"verdict"`
+}
+
+// Failed returns the failures a filter picks, ordered by cause, connection,
+// run, type and page.
+func (s *Steps) Failed(ctx context.Context, f Filter) ([]Failure, error) {
+	var all []Failure
+	for x, err := range s.Ledger.Failures(ctx, f.Connection) {
+		if err != nil {
+			return nil, err
+		}
+		if f.Match(x) {
+			all = append(all, x)
+		}
+	}
+	slices.SortFunc(all, func(a, b Failure) int {
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Run, b.Run),
+			cmp.Compare(a.Type, b.Type), cmp.Compare(sortable(a.Page), sortable(b.Page)))
+	})
+	return all, nil
+}
+
+// Redrive sends a task for each failure a filter picks, then deletes its dead
+// letters. Sending comes first: cut anywhere, nothing is lost, and a task that
+// is sent twice finds its page settled. dry only says what would go.
+func (s *Steps) Redrive(ctx context.Context, f Filter, dry bool) ([]Redriven, error) {
+	failures, err := s.Failed(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Redriven, 0, len(failures))
+	for _, x := range failures {
+		verdict, err := s.verdict(ctx, x)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, Redriven{Failure: x, Verdict: verdict})
+	}
+	if dry {
+		return out, nil
+	}
+	sent := map[run.Task]bool{}
+	for _, r := range out {
+		if r.Verdict == Superseded {
+			continue
+		}
+		if err := s.reopen(ctx, r.Failure); err != nil {
+			return out, err
+		}
+		if err := s.Tasks.Send(ctx, r.Task()); err != nil {
+			return out, storeError(fmt.Errorf("send %s: %w", r.Task(), err))
+		}
+		sent[r.Task()] = true
+	}
+	return out, s.forget(ctx, sent)
+}
+
+// verdict says what a redrive can do about a failure.
+func (s *Steps) verdict(ctx context.Context, x Failure) (string, error) {
+	if x.Page == "" {
+		active, err := s.Ledger.Active(ctx, x.Connection)
+		if err != nil || active.Run == x.Run {
+			return Sent, err
+		}
+		return Superseded, nil
+	}
+	var r Run
+	if _, err := load(ctx, s.Ledger.Items, runKey(x.Connection, x.Run), &r); err != nil {
+		return "", storeError(err)
+	}
+	tr, _, err := s.Ledger.TypeRun(ctx, x.Run, x.Type)
+	if err != nil {
+		return "", err
+	}
+	covered, err := s.covered(ctx, job{Task: x.Task(), Run: r}, tr)
+	if covered {
+		return Covered, err
+	}
+	return Sent, err
+}
+
+// reopen lets a failed type run be planned or finished once more.
+func (s *Steps) reopen(ctx context.Context, x Failure) error {
+	if x.Page != "" {
+		return nil
+	}
+	now := s.now()
+	if _, err := s.Ledger.modifyTypeRun(ctx, x.Run, x.Type, func(tr *TypeRun) bool {
+		if tr.State != run.Failed {
+			return false
+		}
+		tr.State, tr.Code, tr.Error = run.Queued, "", ""
+		if tr.Planning {
+			tr.State = run.Running
+		}
+		tr.Ended, tr.Activity = time.Time{}, now
+		return true
+	}); err != nil {
+		return err
+	}
+	_, err := modify(ctx, s.Ledger.Items, runKey(x.Connection, x.Run), func(r *Run, exists bool) bool {
+		if !exists || r.Ended.IsZero() {
+			return false
+		}
+		r.Ended = time.Time{}
+		return true
+	})
+	return storeError(err)
+}
+
+// forget deletes the dead letters of tasks that have been sent again, the sync
+// and finish tasks of a type run alike.
+func (s *Steps) forget(ctx context.Context, sent map[run.Task]bool) error {
+	if len(sent) == 0 {
+		return nil
+	}
+	for d, err := range s.Dead.Dead(ctx) {
+		if err != nil {
+			return storeError(fmt.Errorf("visit dead letters: %w", err))
+		}
+		t := d.Task
+		if t.Kind == run.FinishTask {
+			t.Kind = run.SyncTask
+		}
+		if !sent[t] {
+			continue
+		}
+		if err := s.Dead.Delete(ctx, d); err != nil {
+			return storeError(fmt.Errorf("delete a dead letter: %w", err))
+		}
+	}
+	return nil
+}
+
+// Progress reads a run and its type runs, for whoever follows it.
+func (l Ledger) Progress(ctx context.Context, id string) (Run, []TypeRun, error) {
+	r, ok, err := l.Run(ctx, id)
+	if err != nil || !ok {
+		return Run{}, nil, err
+	}
+	all, err := l.TypeRuns(ctx, id)
+	return r, all, err
+}
+
+// Reports reads what the pages of a run had to tell, type by type in order.
+func (s *Steps) Reports(ctx context.Context, all []TypeRun) iter.Seq2[PageReport, error] {
+	return func(yield func(PageReport, error) bool) {
+		for _, tr := range all {
+			reports, err := s.reports(ctx, tr)
+			if err != nil {
+				yield(PageReport{}, err)
+				return
+			}
+			for _, r := range reports {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"stovasync/shared/fault"
+	"stovasync/shared/run"
+)
+
+// Repair heals what nobody foresaw in the active run of a connection. It
+// repeats the check of every type run and wakes those whose gates have opened.
+// When nothing has been settled for two visibility periods it sends the
+// unsettled tasks once more; after two more it fails them with TASK_LOST. It
+// may be called at any time, by anybody.
+func (s *Steps) Repair(ctx context.Context, connection string) error {
+	active, err := s.Ledger.Active(ctx, connection)
+	if err != nil || active.Run == "" {
+		return err
+	}
+	r, ok, err := s.Ledger.Run(ctx, active.Run)
+	if err != nil || !ok || !r.Ended.IsZero() {
+		return err
+	}
+	all, err := s.Ledger.TypeRuns(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	if runState(all) != run.Running {
+		return s.closeRun(ctx, connection, r.ID, all)
+	}
+	for _, tr := range all {
+		if err := s.recheck(ctx, tr, all); err != nil {
+			return err
+		}
+	}
+	return s.lost(ctx, r, all)
+}
+
+// recheck repeats what the end of a step may have left undone.
+func (s *Steps) recheck(ctx context.Context, tr TypeRun, all []TypeRun) error {
+	if tr.State == run.Waiting && gateOpen(tr.Type, all) {
+		return storeError(s.Tasks.Send(ctx, syncTask(tr)))
+	}
+	return s.check(ctx, tr)
+}
+
+// lost deals with a run in which nothing moves.
+func (s *Steps) lost(ctx context.Context, r Run, all []TypeRun) error {
+	now, quiet := s.now(), 2*s.visibility()
+	last := lastActivity(r, all)
+	if now.Before(last.Add(quiet)) {
+		return nil
+	}
+	var resent time.Time
+	for _, tr := range all {
+		if tr.Resent.After(last) && tr.Resent.After(resent) {
+			resent = tr.Resent
+		}
+	}
+	if resent.IsZero() {
+		return s.Resend(ctx, all)
+	}
+	if now.Before(resent.Add(quiet)) {
+		return nil
+	}
+	for _, tr := range all {
+		if !tr.Planning && !gateOpen(tr.Type, all) {
+			continue // the end of what it waits for will wake it
+		}
+		if err := s.giveUp(ctx, tr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Resend marks the type runs that have not ended and sends their sync tasks: a
+// sync task of a planned type run sends the tasks of its unsettled pages.
+func (s *Steps) Resend(ctx context.Context, all []TypeRun) error {
+	now := s.now()
+	var tasks []run.Task
+	for _, tr := range all {
+		if tr.State.Ended() {
+			continue
+		}
+		if _, err := s.Ledger.modifyTypeRun(ctx, tr.Run, tr.Type, func(tr *TypeRun) bool {
+			tr.Resent = now
+			return true
+		}); err != nil {
+			return err
+		}
+		tasks = append(tasks, syncTask(tr))
+	}
+	return storeError(s.Tasks.Send(ctx, tasks...))
+}
+
+// giveUp fails what is left of a type run: its queued pages, or itself when it
+// was never planned or its finish is lost.
+func (s *Steps) giveUp(ctx context.Context, tr TypeRun) error {
+	if tr.State.Ended() {
+		return nil
+	}
+	cause := fault.New(fault.TaskLost, "no step of the run got anywhere for four visibility periods", "redrive it; look at the functions' errors and throttles")
+	if !tr.Planning || tr.settled() {
+		return s.failType(ctx, syncTask(tr), cause)
+	}
+	pages, err := s.Ledger.Pages(ctx, tr.Run, tr.Type)
+	if err != nil {
+		return err
+	}
+	for _, p := range pages {
+		if p.State != run.PageQueued {
+			continue
+		}
+		if err := s.failPage(ctx, p.Task(), cause); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gateOpen reports whether every type that t waits for has ended.
+func gateOpen(t run.DataType, all []TypeRun) bool {
+	for _, g := range run.Gates(t, typesOf(all)) {
+		for _, tr := range all {
+			if tr.Type == g && !tr.State.Ended() {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,224 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"stovasync/shared/mapping"
+	"stovasync/shared/run"
+)
+
+// The two values of a schedule row's status, and the field that holds it.
+const (
+	regField     = "status"
+	unregistered = "unregistered"
+)
+
+// attendance is what the schedule needs of one attendee.
+type attendance struct {
+	id      string
+	row     mapping.Row
+	user    mapping.Result // as the type users would read the row
+	picks   []mapping.Pick
+	release func()
+}
+
+// storeSchedule stores the picks of a page's attendees, and marks stored rows
+// whose pick is gone as unregistered (P2).
+func (s *Steps) storeSchedule(ctx context.Context, j job, set rowSet, w *work) error {
+	people, release := attendances(set, w)
+	defer release()
+	old, err := s.scheduleRows(ctx, j, set)
+	if err != nil {
+		return err
+	}
+	users, sessions, err := s.parents(ctx, j, people)
+	if err != nil {
+		return err
+	}
+	b := s.batch(j, set.raw.FetchedAt, old.byID)
+	for _, p := range people {
+		b.schedulePerson(set.mapper, p, users, sessions, old.byOwner[p.id], w)
+	}
+	return b.write(ctx, s, w)
+}
+
+// attendances reads the picks of the rows. The rows stay in use until release.
+func attendances(set rowSet, w *work) (people []attendance, release func()) {
+	for _, id := range set.ids {
+		body, ok := set.raw.Rows[id]
+		if !ok {
+			continue
+		}
+		row, err := set.mapper.Row(run.Attendees, body)
+		if err != nil {
+			continue // the type that leads the stream rejects it
+		}
+		people = append(people, attendance{id: id, row: row, picks: set.mapper.Picks(row), release: row.Release})
+	}
+	return people, func() {
+		for _, p := range people {
+			p.release()
+		}
+	}
+}
+
+// stored is the stored schedule rows of a page's attendees.
+type stored struct {
+	byID    map[string]Record
+	byOwner map[string][]Record
+}
+
+func (st *stored) add(r Record) {
+	st.byID[r.ID] = r
+	st.byOwner[r.Owner] = append(st.byOwner[r.Owner], r)
+}
+
+// scheduleRows reads the stored rows of the attendees of a page. A full plan's
+// page is one range of ids, read in one go; else each attendee is asked for.
+func (s *Steps) scheduleRows(ctx context.Context, j job, set rowSet) (stored, error) {
+	st := stored{byID: map[string]Record{}, byOwner: map[string][]Record{}}
+	if len(set.ids) == 0 {
+		return st, nil
+	}
+	if set.plan.Mode == run.Full {
+		return st, s.scheduleRange(ctx, j, set, &st)
+	}
+	var mu sync.Mutex
+	var failure error
+	each(s.prefixes(), set.ids, func(id string) bool {
+		for r, err := range s.Records.Scan(ctx, j.Connection, run.Schedule, Scan{Prefix: id + "_"}) {
+			mu.Lock()
+			if err != nil {
+				failure = err
+			} else {
+				st.add(r)
+			}
+			mu.Unlock()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return failure == nil
+	}, func(string) {})
+	return st, storeError(failure)
+}
+
+func (s *Steps) scheduleRange(ctx context.Context, j job, set rowSet, st *stored) error {
+	mine := setOf(set.ids)
+	first := slices.MinFunc(set.ids, func(a, b string) int { return strings.Compare(a+"_", b+"_") }) + "_"
+	last := slices.MaxFunc(set.ids, func(a, b string) int { return strings.Compare(a+"_", b+"_") }) + "_"
+	for r, err := range s.Records.Scan(ctx, j.Connection, run.Schedule, Scan{After: first}) {
+		if err != nil {
+			return storeError(err)
+		}
+		if r.ID > last && !strings.HasPrefix(r.ID, last) {
+			break
+		}
+		if mine[r.Owner] {
+			st.add(r)
+		}
+	}
+	return nil
+}
+
+func (s *Steps) prefixes() int {
+	if s.Prefixes == 0 {
+		return 8
+	}
+	return s.Prefixes
+}
+
+// parents reads which of the people and of the sessions they picked are stored.
+func (s *Steps) parents(ctx context.Context, j job, people []attendance) (users, sessions map[string]bool, err error) {
+	var ids []string
+	candidates := map[string]bool{}
+	for _, p := range people {
+		if len(p.picks) == 0 {
+			continue
+		}
+		ids = append(ids, p.id)
+		for _, pick := range p.picks {
+			for _, c := range pick.Candidates {
+				candidates[c] = true
+			}
+		}
+	}
+	if users, err = s.present(ctx, j, run.Users, ids); err != nil {
+		return nil, nil, err
+	}
+	sessions, err = s.present(ctx, j, run.Sessions, slices.Collect(maps.Keys(candidates)))
+	return users, sessions, err
+}
+
+func (s *Steps) present(ctx context.Context, j job, t run.DataType, ids []string) (map[string]bool, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	got, err := s.Records.Get(ctx, j.Connection, t, ids)
+	if err != nil {
+		return nil, storeError(fmt.Errorf("read %d %s: %w", len(ids), t, err))
+	}
+	there := make(map[string]bool, len(got))
+	for id, r := range got {
+		there[id] = r.RemovedAt.IsZero()
+	}
+	return there, nil
+}
+
+// schedulePerson files the schedule rows of one attendee.
+func (b *batch) schedulePerson(m *mapping.Mapper, p attendance, users, sessions map[string]bool, old []Record, w *work) {
+	user := len(p.picks) > 0 && m.Users(p.row).Outcome == mapping.Mapped
+	picked := map[string]bool{}
+	pending := false
+	for _, pick := range p.picks {
+		parent := ""
+		if i := slices.IndexFunc(pick.Candidates, func(c string) bool { return sessions[c] }); i >= 0 {
+			parent = pick.Candidates[i]
+		}
+		switch {
+		case !user: // a sponsor, or a person whom a rule keeps out
+			w.counts.Read++
+			w.counts.Filtered++
+		case parent == "" || !users[p.id]:
+			w.counts.Read++
+			w.counts.Pending++
+			pending = true
+			for _, c := range pick.Candidates {
+				picked[p.id+"_"+c] = true // not gone, only waiting
+			}
+		default:
+			r := m.Schedule(p.row, parent, pick)
+			picked[r.ID] = true
+			b.add(r, w)
+		}
+	}
+	if pending {
+		w.retry(p.id)
+	}
+	for _, r := range old {
+		if !picked[r.ID] {
+			b.unregister(r, w)
+		}
+	}
+}
+
+// unregister ends a stored row whose pick is gone. It counts once, as read and
+// changed (P22).
+func (b *batch) unregister(old Record, w *work) {
+	was := old.Fields[regField] == unregistered
+	if was && old.Run != b.j.Task.Run {
+		return
+	}
+	w.counts.Read++
+	w.counts.Changed++
+	if was {
+		return
+	}
+	fields := maps.Clone(old.Fields)
+	fields[regField] = unregistered
+	b.updates = append(b.updates, b.altered(old, cancelled, fields))
+}

@@ -11,14 +11,22 @@ import (
 	"stovasync/shared/pipeline"
 )
 
-// patience is how long the suite waits for what a store may show late.
-const patience = 20 * time.Second
+// patience is how long the suite waits for what a store may show late: half of
+// what is left of the test binary's time, so that the wait is what fails.
+func patience(t *testing.T) time.Duration {
+	const most = 20 * time.Second
+	if end, ok := t.Deadline(); ok {
+		return min(most, time.Until(end)/2)
+	}
+	return most
+}
 
 // eventually repeats check until it returns "", and fails with what it last
-// returned when patience ends.
+// returned when its patience ends.
 func eventually(t *testing.T, check func() string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	limit := patience(t)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -29,7 +37,7 @@ func eventually(t *testing.T, check func() string) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("still, after %s: %s", patience, last)
+			t.Fatalf("still, after %s: %s", limit, last)
 		case <-tick.C:
 		}
 	}

@@ -22,9 +22,9 @@ type Message struct {
 	Receives int // deliveries so far, this one included
 }
 
-// Queue is what the suite asks of a queue beyond the ports: the consumer's
+// TaskQueue is what the suite asks of a queue beyond the ports: the consumer's
 // side, which Lambda drives on AWS and the local runner on a laptop.
-type Queue interface {
+type TaskQueue interface {
 	pipeline.Tasks
 	// SendBody queues a body as it is.
 	SendBody(ctx context.Context, q run.Queue, body string) error
@@ -45,7 +45,7 @@ type QueueOptions struct {
 	MaxReceives int
 }
 
-// MemoryQueue is a Queue in memory.
+// MemoryQueue is a TaskQueue in memory.
 type MemoryQueue struct {
 	// MaxReceives is how often a message is delivered before it is given up.
 	// Set it before use.

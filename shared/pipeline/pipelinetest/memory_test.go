@@ -2,6 +2,7 @@ package pipelinetest_test
 
 import (
 	"testing"
+	"time"
 
 	"stovasync/shared/pipeline"
 	"stovasync/shared/pipeline/pipelinetest"
@@ -25,4 +26,13 @@ func TestMemoryObjects(t *testing.T) {
 func TestMemorySecrets(t *testing.T) {
 	t.Parallel()
 	pipelinetest.Secrets(t, func(*testing.T) pipeline.Secrets { return pipelinetest.NewMemory().Secrets() })
+}
+
+func TestMemoryQueue(t *testing.T) {
+	t.Parallel()
+	pipelinetest.Queue(t, func(_ *testing.T, o pipelinetest.QueueOptions) pipelinetest.TaskQueue {
+		q := pipelinetest.NewMemory().Queue(time.Now)
+		q.MaxReceives = o.MaxReceives
+		return q
+	})
 }

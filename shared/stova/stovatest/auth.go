@@ -14,6 +14,7 @@ import (
 // tokens knows the tokens that were given out. Several may be valid at once,
 // and a new login does not end the older ones (a guess: stova-api.md Q6).
 type tokens struct {
+	salt  string // tokens of other events and of the other API family differ
 	mu    sync.Mutex
 	given int
 	live  map[string]*token
@@ -37,15 +38,15 @@ func (t *tokens) issue(now time.Time, o *ServerOptions) string {
 		}
 	}
 	t.given++
-	text := tokenText(t.given, o.LegacyTokens)
+	text := tokenText(t.salt, t.given, o.LegacyTokens)
 	t.live[text] = &token{until: now.Add(o.TokenLife)}
 	return text
 }
 
 // tokenText invents a token: 96 letters and digits, or the old base64 form,
 // which always holds the three characters that break an unescaped query.
-func tokenText(n int, legacy bool) string {
-	a := sha256.Sum256(fmt.Appendf(nil, "invented token %d", n))
+func tokenText(salt string, n int, legacy bool) string {
+	a := sha256.Sum256(fmt.Appendf(nil, "invented token %s %d", salt, n))
 	b := sha256.Sum256(a[:])
 	if legacy {
 		return "a+b/" + base64.StdEncoding.EncodeToString(a[:]) // 32 bytes end in one =
@@ -79,7 +80,10 @@ func (t *tokens) revokeAll() {
 }
 
 // ExpireTokens makes every token given out so far invalid.
-func (s *Server) ExpireTokens() { s.tokens.revokeAll() }
+func (s *Server) ExpireTokens() {
+	s.tokens.revokeAll()
+	s.dsTokens.revokeAll()
+}
 
 // authorize serves global/authorize (stova-api.md §3).
 func (s *Server) authorize(c *call) {
@@ -110,9 +114,13 @@ func (s *Server) admit(c *call) bool {
 		text = c.r.Header.Get("accesstoken")
 	}
 	text = strings.TrimSpace(text)
-	ok, calls := s.tokens.valid(text, s.opt.Now())
+	live := &s.tokens
+	if strings.HasPrefix(c.name, "ds/") {
+		live = &s.dsTokens
+	}
+	ok, calls := live.valid(text, s.opt.Now())
 	if ok && c.tokenEnds(calls) {
-		s.tokens.revoke(text)
+		live.revoke(text)
 		ok = false
 	}
 	if !ok {

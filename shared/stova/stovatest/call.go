@@ -34,9 +34,10 @@ func (s *Server) newCall(rw http.ResponseWriter, r *http.Request, rt route) *cal
 	s.mu.RUnlock()
 	c := &call{s: s, w: rw, r: r, name: rt.name, status: http.StatusOK, ctype: jsonType, q: parameters(r)}
 	c.out = render{writer: s.pool.get(), v: v, zone: s.opt.StampZone}
-	if rt.event && strings.HasPrefix(rt.name, "ds/") {
-		c.q.Set("eventid", rt.id) // from the path
-	} else if rt.id != "" {
+	for key, value := range rt.params {
+		c.q.Set(key, value)
+	}
+	if rt.id != "" {
 		c.id = c.q.Get(rt.id)
 	}
 	if rt.name == "getSession" {
@@ -115,6 +116,11 @@ func (c *call) send() {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(c.status)
+	if c.fault(Cut) != nil {
+		_, _ = c.w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(c.w).Flush()
+		panic(http.ErrAbortHandler) // closes the connection in the middle of the body
+	}
 	_, _ = c.w.Write(body) // a client that went away is its own affair
 }
 

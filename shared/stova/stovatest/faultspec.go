@@ -2,6 +2,7 @@ package stovatest
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,13 +147,35 @@ func (f *Fault) check() error {
 		lacks = "to"
 	case f.Kind == Move && !slices.Contains([]string{"repeat", "skip", "both"}, f.Mode):
 		lacks = "mode"
-	case f.Kind == Variant && f.Variants == Variants{}:
-		lacks = "shape"
+	case f.Kind == Cut && f.Mode != "" && f.Mode != "body":
+		lacks = "mode"
+	case f.Kind == Variant && !f.Variants.known():
+		lacks = "shape it knows"
+	}
+	for pattern := range strings.SplitSeq(f.Endpoint, "+") {
+		if _, err := path.Match(pattern, ""); err != nil {
+			lacks = "endpoint that is a pattern"
+		}
 	}
 	if lacks == "" {
 		return nil
 	}
 	return invalid(fmt.Sprintf("fault %s needs a %s", f.Kind, lacks))
+}
+
+// known says whether v names at least one shape, and only ones there are.
+func (v Variants) known() bool {
+	absent := []string{"", "row", AbsentList, AbsentNull, AbsentText, AbsentKey}
+	desc := []string{"", "row", DescDescriptions, DescAdditional, DescExpanded, DescOld}
+	return v != Variants{} &&
+		slices.Contains([]string{"", "object", "array"}, v.Responses) &&
+		slices.Contains([]string{"", "error", "list"}, v.Empty) &&
+		slices.Contains(absent, v.Category) &&
+		slices.Contains([]string{"", "object", "serialized", "null"}, v.Languages) &&
+		slices.Contains(desc, v.Descriptions) &&
+		slices.Contains([]string{"", "list", "object"}, v.Speakers) &&
+		slices.Contains([]string{"", "text", "object", "id"}, v.Location) &&
+		slices.Contains([]string{"", "row", "all"}, v.Numbers)
 }
 
 // with returns v with the shapes that o names.

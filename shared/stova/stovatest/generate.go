@@ -35,7 +35,7 @@ type Options struct {
 
 	// Oddities puts in at least one of every odd row that the fact sheet names;
 	// README.md lists them. They take the place of plain rows, so that all
-	// counts stay. They need about 40 attendees, 16 sessions and 6 speakers to
+	// counts stay. They need 36 attendees beside the sponsors, 21 sessions and 6 speakers to
 	// fit in; below that the last ones are left out.
 	Oddities bool
 

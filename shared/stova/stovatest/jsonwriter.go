@@ -55,13 +55,24 @@ func (w *writer) pairRaw(k, v string) { w.key(k); w.b = append(w.b, v...) }
 
 // number writes digits bare when asked to, and anything else quoted.
 func (w *writer) number(k, v string, bare bool) {
-	if bare {
-		if _, err := strconv.ParseInt(v, 10, 64); err == nil && v[0] != '+' && (v == "0" || v[0] != '0') {
-			w.pairRaw(k, v)
-			return
-		}
+	if bare && isNumber(v) {
+		w.pairRaw(k, v)
+		return
 	}
 	w.pair(k, v)
+}
+
+// isNumber says whether v, as it stands, is a JSON number that fits an int64.
+func isNumber(v string) bool {
+	if v == "" || len(v) > 18 || (v[0] == '0' && v != "0") {
+		return false
+	}
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *writer) flag(k string, v, bare bool) {

@@ -54,14 +54,15 @@ func (o ServerOptions) withDefaults(e *Event) ServerOptions {
 
 // Server plays the API of one event. It is safe for concurrent use.
 type Server struct {
-	opt     ServerOptions
-	routes  map[string]route
-	tokens  tokens
-	count   counter
-	faults  atomic.Pointer[[]*activeFault]
-	faultMu sync.Mutex // writers of faults
-	pool    writers
-	art     *artist
+	opt      ServerOptions
+	routes   map[string]route
+	tokens   tokens // of API v2
+	dsTokens tokens
+	count    counter
+	faults   atomic.Pointer[[]*activeFault]
+	faultMu  sync.Mutex // writers of faults
+	pool     writers
+	art      *artist
 
 	mu    sync.RWMutex // guards event, index and variants
 	event *Event
@@ -75,6 +76,7 @@ func NewServer(e *Event, o ServerOptions) *Server {
 	o = o.withDefaults(e)
 	e.now = o.Now
 	s := &Server{opt: o, event: e, index: newIndex(e), v: o.Variants, art: newArtist()}
+	s.tokens.salt, s.dsTokens.salt = "v2 "+e.Key, "ds "+e.Key
 	s.routes = s.routeTable()
 	s.faults.Store(new([]*activeFault))
 	for _, f := range o.Faults {
@@ -113,6 +115,8 @@ type route struct {
 	event bool   // needs the event's id
 	id    string // the parameter that names the row, for the log
 	serve func(*call)
+
+	params map[string]string // what the path says, for Data Services
 }
 
 func (s *Server) routeTable() map[string]route {

@@ -91,9 +91,13 @@ type bound struct {
 	own  bool     // never an answer: what a person types must not decide a rule
 }
 
+// ruled are the columns that rules read (R1, R4, §5.9).
+var ruled = []string{"attendeeid", "registrationstatus", "registration_status", "category", "category_shortname",
+	"subcategory", "subcategory_shortname", "deleted", "lastmodified"}
+
 // bind resolves c for the questions of m's event.
 func (m *Mapper) bind(c column) bound {
-	b := bound{column: c}
+	b := bound{column: c, own: c.root == rootRow && slices.Contains(ruled, c.path[0])}
 	if c.root != rootResponses || len(c.path) == 0 {
 		return b
 	}
@@ -164,9 +168,10 @@ func (m *Mapper) walk(j *fastjson.Value, path []string) value {
 		}
 		return m.each(j, path)
 	case fastjson.TypeString, fastjson.TypeNumber:
-		// The vendor writes the name in place of the object at times.
-		if len(path) == 1 && (key == "name" || key == langMark) {
-			return leaf(j)
+		// The vendor writes the name in place of the object at times, and 0
+		// where there is none (stova-api.md §6).
+		if v := leaf(j); len(path) == 1 && (key == "name" || key == langMark) && v.text != "0" {
+			return v
 		}
 	}
 	return value{}
@@ -210,9 +215,13 @@ func (b *bound) answer(m *Mapper, d *doc) value {
 	if b.slug != "" {
 		ids = d.idsOfSlug(m, b.slug)
 	}
-	part := ""
-	if len(b.path) > 1 {
-		part = b.path[1]
+	part, nth := "", -1
+	for _, key := range b.path[1:] {
+		if n, ok := index([]byte(key)); ok {
+			nth = n
+		} else {
+			part = key
+		}
 	}
 	var out value
 	for i := range d.answers() {
@@ -221,7 +230,17 @@ func (b *bound) answer(m *Mapper, d *doc) value {
 			out = gather(out, a.part(part))
 		}
 	}
+	if nth >= 0 {
+		return nthText(out, nth)
+	}
 	return out
+}
+
+func nthText(v value, n int) value {
+	if list := v.texts(); n < len(list) {
+		return textValue(list[n])
+	}
+	return value{}
 }
 
 // gather adds v to what was collected, in order.

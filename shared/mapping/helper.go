@@ -124,11 +124,10 @@ func phone(s string) string {
 // lang2 turns a language code (eng, fre, en-GB, en) into its two letters, or
 // into nothing where the language has none or the text is no code.
 func lang2(s string) string {
-	s = strings.TrimSpace(s)
-	s, _, _ = strings.Cut(strings.ReplaceAll(s, "_", "-"), "-")
-	switch s {
-	case "eng", "":
-		return s[:min(2, len(s))]
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "-")
+	s, _, _ = strings.Cut(strings.ToLower(s), "_")
+	if two, ok := bibliographic[s]; ok || s == "" {
+		return two
 	}
 	base, err := language.ParseBase(s)
 	if err != nil {
@@ -139,6 +138,13 @@ func lang2(s string) string {
 	}
 	return ""
 }
+
+// bibliographic are the codes of ISO 639-2/B, which the language package does
+// not know, beside the commonest one, which need not be looked up.
+var bibliographic = map[string]string{"eng": "en",
+	"alb": "sq", "arm": "hy", "baq": "eu", "bur": "my", "chi": "zh", "cze": "cs", "dut": "nl", "fre": "fr", "geo": "ka",
+	"ger": "de", "gre": "el", "ice": "is", "mac": "mk", "mao": "mi", "may": "ms", "per": "fa", "rum": "ro", "slo": "sk",
+	"tib": "bo", "wel": "cy"}
 
 // plainText takes the words out of HTML: blocks and line breaks become line
 // breaks, scripts and styles go, entities are decoded, blanks are single.

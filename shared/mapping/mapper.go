@@ -54,9 +54,9 @@ func (s *Set) For(e Event) *Mapper {
 	for _, c := range s.columns {
 		m.columns = append(m.columns, m.bind(c))
 	}
-	own := func(parts ...string) bound { return bound{column: newColumn(view{}, parts), own: true} }
-	m.sponsor = []bound{own("category", "name"), own("category_shortname")}
-	m.status = own("registrationstatus")
+	rule := func(parts ...string) bound { return m.bind(newColumn(view{}, parts)) }
+	m.sponsor = []bound{rule("category", "name"), rule("category_shortname")}
+	m.status = rule("registrationstatus")
 	return m
 }
 
@@ -95,9 +95,9 @@ type Result struct {
 	Outcome Outcome
 	Rule    string      // the rule that filtered it: R2, R4 or filter
 	Reject  *run.Reject // of a rejected row
-	ID      string      // fp_ext_id
-	Status  string      // fp_status: active, hidden or cancelled
-	Owner   string      // fp_owner
+	ID      string      // fp_ext_id; of a rejected row, what is known of it
+	Status  string      // fp_status of a mapped row: active, hidden or cancelled
+	Owner   string      // fp_owner of a mapped row
 	// Fields are the mapped fields by name: string, bool, int64, float64 or
 	// []string. Empty ones are left out.
 	Fields map[string]any
@@ -157,8 +157,7 @@ func (m *Mapper) person(r Row, t run.DataType) Result {
 	if !m.active(r) {
 		switch m.set.policy {
 		case "skip":
-			res.Outcome, res.Rule = Filtered, "R2"
-			return res
+			return Result{Outcome: Filtered, Rule: "R2", ID: res.ID, LastModified: res.LastModified}
 		case "hide":
 			res.Status = statusHidden
 		default:
@@ -331,7 +330,7 @@ func (m *Mapper) keep(r Row, t run.DataType, res *Result) bool {
 		return true
 	}
 	if err == nil && v.other == false {
-		res.Outcome, res.Rule = Filtered, "filter"
+		*res = Result{Outcome: Filtered, Rule: "filter", ID: res.ID, LastModified: res.LastModified}
 		return false
 	}
 	*res = reject(t, r.ID(), fault.MappingInvalid, "the filter gives neither true nor false for this row")

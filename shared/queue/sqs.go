@@ -169,21 +169,21 @@ type Message struct {
 	Receives int // deliveries so far, this one included
 }
 
-// Receive takes up to max messages, at most ten, and hides them for
+// Receive takes up to limit messages, at most ten, and hides them for
 // visibility, rounded up to whole seconds. No message is no error. Lambda
 // receives by itself; this is for operators and tests.
-func (s *SQS) Receive(ctx context.Context, q run.Queue, max int, visibility time.Duration) ([]Message, error) {
+func (s *SQS) Receive(ctx context.Context, q run.Queue, limit int, visibility time.Duration) ([]Message, error) {
 	u, err := url(s.cfg.URLs, q)
 	if err != nil {
 		return nil, err
 	}
-	return s.receive(ctx, u, max, visibility)
+	return s.receive(ctx, u, limit, visibility)
 }
 
-func (s *SQS) receive(ctx context.Context, url *string, max int, visibility time.Duration) ([]Message, error) {
+func (s *SQS) receive(ctx context.Context, url *string, limit int, visibility time.Duration) ([]Message, error) {
 	call := s.cfg.Policy.Call(nil)
 	out, err := s.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: url, MaxNumberOfMessages: int32(min(max, batchSize)), VisibilityTimeout: seconds(visibility),
+		QueueUrl: url, MaxNumberOfMessages: int32(min(limit, batchSize)), VisibilityTimeout: seconds(visibility),
 		WaitTimeSeconds:             seconds(s.cfg.Wait),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
 	}, with(call))

@@ -26,8 +26,9 @@ import (
 type Secrets struct {
 	cfg Config
 
-	mu    sync.Mutex
-	known map[string]known
+	mu      sync.Mutex
+	known   map[string]known
+	changes int // counts Forget, so that a read under way does not bring back what it forgot
 }
 
 var _ pipeline.Secrets = (*Secrets)(nil)
@@ -79,7 +80,8 @@ func (s *Secrets) Get(ctx context.Context, connection string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if key, ok := s.recall(connection); ok {
+	key, changes, ok := s.recall(connection)
+	if ok {
 		return key, nil
 	}
 	call := s.cfg.Policy.Call(nil)
@@ -93,8 +95,8 @@ func (s *Secrets) Get(ctx context.Context, connection string) (string, error) {
 	if out.Parameter == nil || out.Parameter.Value == nil {
 		return "", fmt.Errorf("key of connection %s: %w", connection, pipeline.ErrNoSecret)
 	}
-	key := aws.ToString(out.Parameter.Value)
-	s.remember(connection, key)
+	key = aws.ToString(out.Parameter.Value)
+	s.remember(connection, key, changes)
 	return key, nil
 }
 
@@ -103,20 +105,20 @@ func isMissing(err error) bool {
 	return ok
 }
 
-func (s *Secrets) recall(connection string) (string, bool) {
+// recall returns a remembered key, and how many changes there were so far.
+func (s *Secrets) recall(connection string) (string, int, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, ok := s.known[connection]
-	return k.key, ok && s.cfg.Now().Before(k.until)
+	return k.key, s.changes, ok && s.cfg.Now().Before(k.until)
 }
 
-func (s *Secrets) remember(connection, key string) {
-	if s.cfg.Remember < 0 {
-		return
-	}
+func (s *Secrets) remember(connection, key string, changes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known[connection] = known{key, s.cfg.Now().Add(s.cfg.Remember)}
+	if s.cfg.Remember > 0 && changes == s.changes {
+		s.known[connection] = known{key, s.cfg.Now().Add(s.cfg.Remember)}
+	}
 }
 
 // Forget makes the next Get ask again: for a key that the vendor refused and
@@ -124,6 +126,7 @@ func (s *Secrets) remember(connection, key string) {
 func (s *Secrets) Forget(connection string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.changes++
 	delete(s.known, connection)
 }
 
@@ -136,7 +139,8 @@ func (s *Secrets) Put(ctx context.Context, connection, key string) error {
 	if key == "" {
 		return fault.New(fault.ConfigInvalid, "key of connection "+connection+" is empty", "give the key of the account")
 	}
-	s.Forget(connection)
+	// After the call, so that a read before it is forgotten too.
+	defer s.Forget(connection)
 	call := s.cfg.Policy.Call(nil)
 	_, err = s.cfg.Client.PutParameter(ctx, &ssm.PutParameterInput{
 		Name: name, Value: &key, Type: types.ParameterTypeSecureString, Overwrite: new(true),
@@ -153,7 +157,7 @@ func (s *Secrets) Delete(ctx context.Context, connection string) error {
 	if err != nil {
 		return err
 	}
-	s.Forget(connection)
+	defer s.Forget(connection)
 	call := s.cfg.Policy.Call(nil)
 	_, err = s.cfg.Client.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: name}, with(call))
 	if err != nil && !isMissing(err) {

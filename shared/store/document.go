@@ -54,13 +54,23 @@ func encodeValue(v any) (types.AttributeValue, error) {
 			if err != nil {
 				return nil, err
 			}
-			m[k] = av
+			m[escapeName(k)] = av
 		}
 		return &types.AttributeValueMemberM{Value: m}, nil
 	default:
 		return nil, fmt.Errorf("a value of type %T has no attribute type", v)
 	}
 }
+
+// escapeName makes a name that DynamoDB takes: it knows no empty ones.
+func escapeName(name string) string {
+	if name == "" || name[0] == 0 {
+		return "\x00" + name
+	}
+	return name
+}
+
+func unescapeName(name string) string { return strings.TrimPrefix(name, "\x00") }
 
 // encodeNumber checks that DynamoDB keeps a number exactly: 38 significant
 // digits, and a magnitude from 1e-130 to below 1e126.
@@ -131,7 +141,7 @@ func decodeValue(av types.AttributeValue) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			m[k] = v
+			m[unescapeName(k)] = v
 		}
 		return m, nil
 	default:

@@ -167,6 +167,25 @@ func (b *recordBuilder) content(c pipeline.Record, lift bool) string {
 	return "attribute_not_exists(" + removed + ") AND " + notNewer
 }
 
+// tombstone is the item of a removed record: its envelope and nothing else.
+func tombstone(pk string, r pipeline.Record, now time.Time) map[string]types.AttributeValue {
+	attrs := recordKey(pk, r.ID)
+	for name, value := range map[string]string{
+		attrType: r.Type, attrStatus: r.Status, attrOwner: r.Owner, attrHash: r.Hash, attrLastModified: r.LastModified,
+		attrRun: r.Run, attrCreatedRun: r.CreatedRun, attrFetchedAt: stamp(r.FetchedAt),
+		attrUpdatedAt: stamp(now), attrRemovedAt: stamp(now),
+	} {
+		if value != "" {
+			attrs[name] = text(value)
+		}
+	}
+	attrs[attrExpires] = number(now.Add(tombstoneLife).Unix())
+	if len(r.Protect) > 0 {
+		attrs[attrProtect] = textList(r.Protect)
+	}
+	return attrs
+}
+
 // encodeField returns the attribute of a field's value, or nil for an empty one.
 func encodeField(v any) (types.AttributeValue, error) {
 	switch v := v.(type) {

@@ -142,13 +142,73 @@ func (s *Records) Update(ctx context.Context, connection string, t run.DataType,
 	return applied, nil
 }
 
-// maxRounds bounds how often a record may turn into a tombstone and back
-// between two calls of one update.
+// maxRounds bounds how often a record may be changed by others between two
+// calls of one update.
 const maxRounds = 4
+
+// tombstoneLife is how long a tombstone stays for those who follow the
+// records (design.md §6).
+const tombstoneLife = 30 * 24 * time.Hour
+
+// remove makes a record a tombstone. The fields to drop are known only by
+// reading, so the record is replaced as it was read, or read again.
+func (s *Records) remove(ctx context.Context, pk string, now time.Time, id string) (bool, error) {
+	for range maxRounds {
+		found := map[string]pipeline.Record{}
+		if err := s.getChunk(ctx, []map[string]types.AttributeValue{recordKey(pk, id)}, found); err != nil {
+			return false, err
+		}
+		r, ok := found[id]
+		if !ok || !r.RemovedAt.IsZero() {
+			return false, nil
+		}
+		done, err := s.bury(ctx, pk, now, r)
+		if err != nil || done {
+			return done, err
+		}
+	}
+	return false, busy(id)
+}
+
+// bury replaces a record by its tombstone if it still is as it was read.
+func (s *Records) bury(ctx context.Context, pk string, now time.Time, r pipeline.Record) (bool, error) {
+	if err := s.wait(ctx); err != nil {
+		return false, err
+	}
+	call := s.policy.Call(nil)
+	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
+		TableName: &s.name, Item: tombstone(pk, r, now),
+		ConditionExpression:      new("attribute_not_exists(#removed) AND #updated = :updated AND #fetched = :fetched"),
+		ExpressionAttributeNames: map[string]string{"#removed": attrRemovedAt, "#updated": attrUpdatedAt, "#fetched": attrFetchedAt},
+		ExpressionAttributeValues: map[string]types.AttributeValue{
+			":updated": text(stamp(r.UpdatedAt)), ":fetched": text(stamp(r.FetchedAt)),
+		},
+		ReturnConsumedCapacity: s.capacity(),
+	}, with(call))
+	if _, refused := errors.AsType[*types.ConditionalCheckFailedException](err); refused {
+		if call.Unclear() {
+			// It may be our own tombstone that is there.
+			return false, call.Error("dynamodb PutItem", err)
+		}
+		return false, nil
+	}
+	if err != nil {
+		return false, call.Error("dynamodb PutItem", err)
+	}
+	s.count("PutItem", one(out.ConsumedCapacity)...)
+	return true, nil
+}
+
+func busy(id string) error {
+	return fault.New(fault.StoreUnavailable, "record "+id+" is changed by others all the time", "try again later")
+}
 
 // update does one update. The common cases take one call; a tombstone, which
 // the first call cannot lift for not knowing of it, takes a second.
 func (s *Records) update(ctx context.Context, pk string, now time.Time, u pipeline.RecordUpdate) (bool, error) {
+	if u.Remove {
+		return s.remove(ctx, pk, now, u.ID)
+	}
 	lift := false
 	for range maxRounds {
 		c, err := recordChange(u, now, lift)
@@ -171,15 +231,23 @@ func (s *Records) update(ctx context.Context, pk string, now time.Time, u pipeli
 		}
 		lift = !r.RemovedAt.IsZero()
 	}
-	return false, fault.New(fault.StoreUnavailable, "record "+u.ID+" is removed and restored all the time", "try again later")
+	return false, busy(u.ID)
+}
+
+// wait waits for this process's turn to write.
+func (s *Records) wait(ctx context.Context) error {
+	if err := s.limiter.Wait(ctx); err != nil {
+		// The limiter also refuses a wait that would outlast ctx.
+		return awscall.Error("dynamodb: wait to write", cmp.Or(ctx.Err(), context.DeadlineExceeded))
+	}
+	return nil
 }
 
 // apply writes one record. If its condition did not hold it returns the stored
 // attributes, which are empty for a record that is not there, but never nil.
 func (s *Records) apply(ctx context.Context, key map[string]types.AttributeValue, c change) (map[string]types.AttributeValue, error) {
-	if err := s.limiter.Wait(ctx); err != nil {
-		// The limiter also refuses a wait that would outlast ctx.
-		return nil, awscall.Error("dynamodb UpdateItem", cmp.Or(ctx.Err(), context.DeadlineExceeded))
+	if err := s.wait(ctx); err != nil {
+		return nil, err
 	}
 	call := s.policy.Call(nil)
 	out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{

@@ -38,7 +38,7 @@ func (s *Server) newCall(rw http.ResponseWriter, r *http.Request, rt route) *cal
 		c.q.Set(key, value)
 	}
 	if rt.id != "" {
-		c.id = c.q.Get(rt.id)
+		c.id = strings.Clone(c.q.Get(rt.id)) // else the log would keep whole queries
 	}
 	if rt.name == "getSession" {
 		c.id += "_" + c.q.Get("sessionkey")

@@ -103,7 +103,7 @@ func (f Fault) withDefaults() Fault {
 	case Poison:
 		f.Endpoint = "get*"
 	case TooBig:
-		f.Endpoint = "list*+ds/*"
+		f.Endpoint = "listAttendees+listSessions+listSpeakers+ds/*list"
 	case Move:
 		f.Endpoint = "listAttendees"
 	case Truncate, HTML, Latin1, Error:

@@ -31,10 +31,12 @@ func (w *writer) sep() {
 func (w *writer) open(c byte)  { w.sep(); w.b = append(w.b, c) }
 func (w *writer) close(c byte) { w.b = append(w.b, c) }
 
+// key writes a key of ours, which never needs escaping.
 func (w *writer) key(k string) {
 	w.sep()
-	w.quote(k)
-	w.b = append(w.b, ':')
+	w.b = append(w.b, '"')
+	w.b = append(w.b, k...)
+	w.b = append(w.b, '"', ':')
 }
 
 func (w *writer) str(v string) { w.sep(); w.quote(v) }

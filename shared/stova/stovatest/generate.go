@@ -20,7 +20,7 @@ type Options struct {
 	Levels    int // sponsor levels in use; 0 is 4, negative means sponsors without a level
 	Seed      uint64
 	Zone      string    // IANA name; "" is Europe/London
-	Start     string    // first day, YYYY-MM-DD; "" is 2031-03-04
+	Start     string    // first day, YYYY-MM-DD, or Generate panics; "" is 2031-03-04
 	EventID   string    // "" is 900100001
 	AccountID string    // "" is 7700
 	Modified  time.Time // of every row; zero is 2026-01-10 09:00 UTC, or 30 days before Now if that is earlier

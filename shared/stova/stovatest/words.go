@@ -46,7 +46,7 @@ func levels() []string {
 	return []string{"Platinum", "Gold", "Silver", "Bronze", "Partner", "Supporter"}
 }
 
-// Statuses are the ones of stova-api.md §7.8 and one that no source names.
+// statuses are the ones of stova-api.md §7.8 and one that no source names.
 func statuses() []string {
 	return []string{
 		"Confirmed", "Attended", "Incomplete", "Cancelled", "Activated", "No Show", "Waitlist",

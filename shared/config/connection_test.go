@@ -344,7 +344,8 @@ func TestKeyStaysApart(t *testing.T) {
 			t.Errorf("the key is shown: %s", printed)
 		}
 	}
-	for _, in := range []string{"key: [INVENTED]", "key: {INVENTED: x}", "key:INVENTED", `key: "INVENTED`, "key: INVENTED: x", "key: &INVENTED x", "key: 'INVENTED' x"} {
+	for _, in := range []string{"key: [INVENTED]", "key: {INVENTED: x}", "key:INVENTED", `key: "INVENTED`, "key: INVENTED: x", "key: &INVENTED x", "key: !INVENTED", "key: !!INVENTED", "key: !<INVENTED> {", "%YAML INVENTED", "key: *INVENTED", "key: [INVENTED", "key: {INVENTED", "? INVENTED", "key: |INVENTED", "key: x\n  INVENTED: y", "key: x\nINVENTED",
+		"key: 'INVENTED' x"} {
 		_, err := config.ParseConnection([]byte(minimal + in + "\n"))
 		if err == nil || strings.Contains(err.Error(), "INVENTED") {
 			t.Errorf("%s: error = %v, want one without the key", in, err)

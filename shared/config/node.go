@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -129,13 +130,17 @@ func nesting(line []byte) int {
 	return open - bytes.Count(line, []byte("]")) - bytes.Count(line, []byte("}"))
 }
 
+// quotedPattern finds what a message of the parser quotes from the file, but for
+// single characters.
+var quotedPattern = regexp.MustCompile(`"(\\.|[^"\\]){2,}"`)
+
 // parseYAML returns the body of the only document, or an error without any of
 // the file's text: the parser's own would quote the line, and with it the key.
 func parseYAML(data []byte) (ast.Node, error) {
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		if e, ok := errors.AsType[yaml.Error](err); ok && e.GetToken() != nil {
-			return nil, invalid(e.GetToken().Position.Line, "not YAML: "+e.GetMessage(), "put text with special characters in quotes")
+			return nil, invalid(e.GetToken().Position.Line, "not YAML: "+quotedPattern.ReplaceAllString(e.GetMessage(), "…"), "put text with special characters in quotes")
 		}
 		return nil, invalid(0, "not YAML", "put text with special characters in quotes")
 	}

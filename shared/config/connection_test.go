@@ -80,6 +80,9 @@ func TestParseConnectionSettings(t *testing.T) {
 		"{host} stands for the region's photo host": {with(`presenterPhotoEndpoint: "https://{host}/p/{eventid}/{name}"`), func(c *run.Connection) {
 			c.PresenterPhotoEndpoint = "https://eu.eventscloud.com/p/{eventid}/{name}"
 		}},
+		"a template needs no quotes": {with("presenterPhotoEndpoint: https://eu.eventscloud.com/{accountid}/{id}   # for presenters"), func(c *run.Connection) {
+			c.PresenterPhotoEndpoint = "https://eu.eventscloud.com/{accountid}/{id}"
+		}},
 		"null and blank settings take their defaults": {with("pageSize:", "activeStatuses: null", "timezone: ~", "mapping:", "personPhotoEndpoint: ''", "ConcurrentSessionsTitle: '  '"), func(*run.Connection) {}},
 		"numbers and flags are read": {with("pageSize: 2000", "rawRetentionDays: 0", "requestsPerMinute: 400", "retryBaseSeconds: 0.05", "only_data_modified_up_to_a_day_since_last_sync: false", "removalLimit: {records: 0, percent: 100}"), func(c *run.Connection) {
 			c.PageSize, c.RawRetentionDays, c.RequestsPerMinute, c.RetryBaseSeconds, c.OnlyModified = 2000, 0, 400, 0.05, false

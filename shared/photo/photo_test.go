@@ -331,7 +331,6 @@ func TestFailuresThatMayPassAreTriedAgain(t *testing.T) {
 			var asked atomic.Int32
 			mended := make(chan struct{})
 			base := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				asked.Add(1)
 				select {
 				case <-mended:
 					send(pngOf(t))(w, r)
@@ -340,7 +339,12 @@ func TestFailuresThatMayPassAreTriedAgain(t *testing.T) {
 				}
 			})
 			c := private(t)
-			c.Timeout = 300 * time.Millisecond
+			if tt.code == fault.StovaTimeout {
+				c.Timeout = 300 * time.Millisecond
+			}
+			network := &http.Transport{}
+			defer network.CloseIdleConnections()
+			c.Transport = transport(func(r *http.Request) (*http.Response, error) { asked.Add(1); return network.RoundTrip(r) })
 			f := photo.New(c)
 			defer f.Close()
 			_, err := f.Fetch(t.Context(), photo.Request{URL: base + "/ada-invented.jpg?t=INVENTED"})

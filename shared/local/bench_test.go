@@ -10,20 +10,6 @@ import (
 	"stovasync/shared/run"
 )
 
-func open(t testing.TB, o local.Options) *local.Store {
-	t.Helper()
-	s, err := local.Open(t.Context(), t.TempDir(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
 // benchmarkPage is a page of 300 users as a mapping makes them, about 1 KB each.
 func benchmarkPage(n int, fetched time.Time) []pipeline.RecordUpdate {
 	page := make([]pipeline.RecordUpdate, 300)

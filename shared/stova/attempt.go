@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -85,18 +86,9 @@ func (c *Client) take(ctx context.Context, r request) *failure {
 	case ctx.Err() != nil:
 		return &failure{kind: ended, cause: ctx.Err()}
 	default:
-		return &failure{kind: passed, cause: &budgetError{r.subject(), err}}
+		return &failure{kind: passed, cause: fmt.Errorf("%s: rate budget: %w", r.subject(), err)}
 	}
 }
-
-// budgetError is an error of the budget's own store.
-type budgetError struct {
-	subject string
-	err     error
-}
-
-func (e *budgetError) Error() string { return e.subject + ": rate budget: " + e.err.Error() }
-func (e *budgetError) Unwrap() error { return e.err }
 
 func (c *Client) build(ctx context.Context, r request, tok token) (*http.Request, error) {
 	method, body := http.MethodGet, io.Reader(nil)

@@ -390,3 +390,28 @@ func TestNoMoreCallsInFlightThanAllowed(t *testing.T) {
 		}
 	})
 }
+
+func TestTheJitterDoublesUpToThirtyTimesTheBase(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		rand float64
+		n    int
+		want time.Duration
+	}{
+		"none at all":               {0, 3, 0},
+		"half of the base":          {0.5, 0, time.Second},
+		"half of twice the base":    {0.5, 1, 2 * time.Second},
+		"all of 16 times the base":  {1, 4, 32 * time.Second},
+		"never over 30 times":       {1, 5, 60 * time.Second},
+		"nor after very many tries": {1, 500, 60 * time.Second},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := fake(t, always(answer{}), func(cfg *Config) { cfg.Rand = func() float64 { return tt.rand } })
+			if got := c.backoff(tt.n); got != tt.want {
+				t.Errorf("backoff(%d) = %v, want %v", tt.n, got, tt.want)
+			}
+		})
+	}
+}

@@ -34,9 +34,6 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// String returns the text.
-func (t Text) String() string { return string(t) }
-
 // Trim returns the text without white space around it.
 func (t Text) Trim() string { return strings.TrimSpace(string(t)) }
 

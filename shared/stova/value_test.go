@@ -3,6 +3,7 @@ package stova
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -150,6 +151,21 @@ func FuzzList(f *testing.F) {
 		var plain []Text
 		if json.Unmarshal(in, &plain) == nil && len(plain) != len(got) {
 			t.Errorf("list of %d elements, the array has %d", len(got), len(plain))
+		}
+	})
+}
+
+// The fast check of a body must never differ from the standard library's.
+func FuzzValid(f *testing.F) {
+	for _, s := range []string{
+		attendeeRow, `{"a":"\n` + "\x01" + `\t"}`, `{"a":"\u00zz"}`, `[1,]`, `01`, `-`, `1.e2`, `1e+`, `"\`, `{"a":1}}`, ` null `, `nul`, `{"\"":[]}`,
+		strings.Repeat("[", 1001) + strings.Repeat("]", 1001), strings.Repeat("[", 999), "\"\x7f\"", `{"a" :1 , "b":[ ] }`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if got, want := valid(in), json.Valid(in); got != want {
+			t.Errorf("valid = %v, json.Valid = %v", got, want)
 		}
 	})
 }

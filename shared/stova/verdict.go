@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/valyala/fastjson"
+
 	"stovasync/shared/fault"
 )
 
@@ -246,7 +248,7 @@ func saysEmpty(raw json.RawMessage) bool {
 // judge looks at an answer whose body was read whole and is UTF-8; nil is data.
 // 429 and 5xx never come here: their bodies say nothing.
 func judge(status int, body []byte) *failure {
-	isJSON := len(body) > 0 && (body[0] == '{' || body[0] == '[' || body[0] == '"' || body[0] == 'n') && json.Valid(body)
+	isJSON := len(body) > 0 && (body[0] == '{' || body[0] == '[' || body[0] == '"' || body[0] == 'n') && valid(body)
 	if isJSON {
 		if c, bad := complaintIn(body); bad {
 			return &failure{kind: vendorError, vendor: c}
@@ -266,6 +268,23 @@ func judge(status int, body []byte) *failure {
 	default:
 		return &failure{kind: notJSON}
 	}
+}
+
+// valid is json.Valid, several times as fast for a row as PHP writes it. The
+// fast check goes deeper without end and misses raw control characters before
+// an escape, so bodies with many brackets or any control character go the slow
+// way.
+func valid(body []byte) bool {
+	const manyBrackets = 1000
+	if bytes.Count(body, []byte("{"))+bytes.Count(body, []byte("[")) > manyBrackets {
+		return json.Valid(body)
+	}
+	for _, b := range body {
+		if b < ' ' {
+			return json.Valid(body)
+		}
+	}
+	return fastjson.ValidateBytes(body) == nil
 }
 
 // judgeStatus looks at a status before the body is read; nil means read it.

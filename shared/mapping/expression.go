@@ -177,7 +177,7 @@ func (p *program) run(m *Mapper, d *doc) (value, error) {
 		if f, ok := errors.AsType[*file.Error](err); ok {
 			at = f.From + 1
 		}
-		return value{}, &mistake{at, "the expression does not fit the row's values", ""}
+		return value{}, &mistake{at, fmt.Sprintf("column %d of the expression does not fit the row's values", at), ""}
 	}
 	v, ok := valueOf(out)
 	if !ok {

@@ -56,7 +56,7 @@ func known(t run.DataType) map[string]kind {
 // store (spotme-model.md §5.1, interface.md): no mapping may name them (R11).
 var envelope = []string{"fp_ext_id", "fp_type", "fp_status", "fp_owner", "fp_protect", "fp_last_changes",
 	"source_lastmodified", "content_hash", "updated_at", "fetched_at", "run", "created_run", "removed_at",
-	"photo_object", "pending"}
+	"photo_object", "pending", "pk", "sk"}
 
 // computed are the locked fields of one type (spotme-model.md §5).
 func computed(t run.DataType) []string {

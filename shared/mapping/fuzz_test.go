@@ -174,10 +174,10 @@ func FuzzCompile(f *testing.F) {
 	raw := `{"attendeeid":"1","language":"eng","flag":true,"n":12,"sessiondate":"2031-01-01","category":{"name":"Delegate"},"list":["a","b"],
 		"responses":[{"fieldname":"fname","response":" Ada "},{"questionid":"7061","response":"Vegan"},{"questionid":"7061","response":"No nuts"}]}`
 	f.Fuzz(func(t *testing.T, text string) {
-		_, err := Compile(Settings{ActiveStatuses: []string{"x"}, Mapping: map[run.DataType]map[string]*string{run.Users: {"x": &text}}})
 		c := newCompiler()
 		p, wrong := c.compile(view{}, text, false)
 		if wrong != nil {
+			_, err := Compile(Settings{ActiveStatuses: []string{"x"}, Mapping: map[run.DataType]map[string]*string{run.Users: {"x": &text}}})
 			mistake := wrong.(*mistake)
 			if fault.CodeOf(err) != fault.MappingInvalid || mistake.column < 1 || mistake.column > len([]rune(text))+1 || mistake.right == "" {
 				t.Fatalf("%q: mistake %+v, error %v", text, mistake, err)

@@ -86,9 +86,11 @@ func join(args []value) value {
 	return textValue(strings.Join(parts, sep))
 }
 
-// at puts a date and a time of day together; without either there is none.
+// at puts a date and a time of day together; without either there is none. The
+// date may have come as a stamp, whose own time is then not meant.
 func at(args []value) value {
-	day, hour := strings.TrimSpace(args[0].str()), strings.TrimSpace(args[1].str())
+	day, _, _ := strings.Cut(strings.TrimSpace(args[0].str()), " ")
+	hour := strings.TrimSpace(args[1].str())
 	if day == "" || hour == "" {
 		return value{}
 	}

@@ -41,13 +41,13 @@ func (m *Mapper) Row(stream run.Stream, raw json.RawMessage) (Row, error) {
 	if d == nil {
 		d = &doc{}
 	}
+	d.size = len(raw)
 	v, err := d.parser.ParseBytes(raw)
 	if err != nil || v.Type() != fastjson.TypeObject {
-		m.docs.Put(d)
+		Row{m: m, d: d}.Release()
 		return Row{}, fault.New(fault.StovaBody, "a row of "+string(stream)+" is not a JSON object", "")
 	}
 	d.obj, _ = v.Object()
-	d.size = len(raw)
 	return Row{m: m, stream: stream, d: d}, nil
 }
 
@@ -123,12 +123,12 @@ type Column struct {
 
 // Columns returns the columns that the row fills, in the row's order: its own
 // keys, those of nested objects, then its answers. Standard answers (fname,
-// email, …) stand under their field name, others under responses. A list
-// or nested object the row leaves empty is not there.
+// email, …) stand under their field name, others under responses. Sessions
+// have the connector's own column in_slot besides.
 func (r Row) Columns() []Column {
 	var out []Column
 	r.d.obj.Visit(func(k []byte, v *fastjson.Value) {
-		if string(k) != "responses" {
+		if key := string(k); key != "responses" && key != slotColumn {
 			out = r.nested(out, []string{string(k)}, v)
 		}
 	})
@@ -148,14 +148,16 @@ func (r Row) Columns() []Column {
 			out = append(out, Column{Expression: expression, Label: a.text(), Page: string(a.page), Value: v})
 		}
 	}
+	if r.stream == run.SessionStream {
+		out = append(out, Column{Expression: slotColumn, Label: slotColumn})
+	}
 	return out
 }
 
 // nested appends the columns of v, which stands at path.
 func (r Row) nested(out []Column, path []string, v *fastjson.Value) []Column {
 	got := leaf(v)
-	if v.Type() == fastjson.TypeObject && got.empty() && len(path) < 4 {
-		obj, _ := v.Object()
+	if obj := inner(v); obj != nil && got.empty() && len(path) < 4 {
 		obj.Visit(func(k []byte, e *fastjson.Value) {
 			out = r.nested(out, append(slices.Clone(path), string(k)), e)
 		})
@@ -163,4 +165,14 @@ func (r Row) nested(out []Column, path []string, v *fastjson.Value) []Column {
 	}
 	text := spellOwn(path)
 	return append(out, Column{Expression: text, Label: strings.Join(path, "."), Value: r.Column(text)})
+}
+
+// inner returns the object whose keys are columns below v's: v itself, or the
+// first element of a list of objects, whose other elements are read alike.
+func inner(v *fastjson.Value) *fastjson.Object {
+	if list := elements(v); len(list) > 0 {
+		v = list[0]
+	}
+	obj, _ := v.Object()
+	return obj
 }

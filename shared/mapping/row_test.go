@@ -72,6 +72,19 @@ func TestColumnsAreWhatAMappingCanName(t *testing.T) {
 	}
 }
 
+func TestSessionsHaveTheColumnInSlot(t *testing.T) {
+	t.Parallel()
+	row, err := formMapper(t).Row(run.SessionStream, []byte(`{"sessionid":"6","in_slot":"noise","speakers":[{"speakerid":"9"},{"speakerid":10}],"location":{"name":"Room"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []mapping.Column{{Expression: "sessionid", Label: "sessionid", Value: "6"}, {Expression: "speakers.speakerid", Label: "speakers.speakerid", Value: []string{"9", "10"}},
+		{Expression: "location.name", Label: "location.name", Value: "Room"}, {Expression: "in_slot", Label: "in_slot"}}
+	if diff := cmp.Diff(want, row.Columns()); diff != "" {
+		t.Errorf("Columns (-want +got):\n%s", diff)
+	}
+}
+
 func TestColumnReadsAnExpression(t *testing.T) {
 	t.Parallel()
 	row, err := formMapper(t).Row(run.Attendees, []byte(attendee))

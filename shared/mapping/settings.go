@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 
@@ -196,8 +197,9 @@ func (c *setCompiler) allowed(t run.DataType, name string, text *string) bool {
 		c.fail(fault.MappingLocked, fmt.Sprintf("%s: %s is locked", t, name), "take it out of the mapping; it is computed")
 	case t.IsPhotos():
 		c.fail(fault.MappingInvalid, fmt.Sprintf("%s: %s: photo types take no mapping", t, name), fmt.Sprintf("map photo of %s", t.Owner()))
-	case !ok && (strings.TrimSpace(name) != name || name == "" || len(name) > 128 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' })):
-		c.fail(fault.MappingInvalid, fmt.Sprintf("%s: %q cannot be a field's name", t, name), "use 1 to 128 characters without blanks at the ends")
+	case !ok && !fieldName(name):
+		c.fail(fault.MappingInvalid, fmt.Sprintf("%s: %q cannot be a field's name", t, name),
+			"use 1 to 128 characters, no # among them, no blank at the ends, no _ at the beginning")
 	case !ok && text == nil:
 		c.warn(fmt.Sprintf("%s: %s is unmapped already; the default mapping does not hold it%s", t, name, didYouMean(t, name)))
 		return false
@@ -208,6 +210,13 @@ func (c *setCompiler) allowed(t run.DataType, name string, text *string) bool {
 		return true
 	}
 	return false
+}
+
+// fieldName reports whether a connection may call a field of its own so. Names
+// with # or beginning with _ are left to the store for its keys.
+func fieldName(name string) bool {
+	return name != "" && len(name) <= 128 && strings.TrimSpace(name) == name && !strings.HasPrefix(name, "_") &&
+		!strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '#' || r == utf8.RuneError })
 }
 
 func didYouMean(t run.DataType, name string) string {
@@ -320,12 +329,15 @@ func (s *Set) Hash() string { return s.hash }
 
 func (s *Set) sum() string {
 	type part struct {
-		Fields []Field
+		Fields map[string]string
 		Filter string
 	}
 	parts := map[run.DataType]part{}
 	for t := range s.types {
-		parts[t] = part{s.Fields(t), s.Filter(t)}
+		parts[t] = part{map[string]string{}, s.Filter(t)}
+		for _, f := range s.Fields(t) {
+			parts[t].Fields[f.Name] = f.Expression
+		}
 	}
 	b, err := json.Marshal([]any{engine, parts, slices.Sorted(maps.Keys(s.active)), s.policy, strings.ToLower(s.category)})
 	if err != nil {

@@ -148,6 +148,8 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		"the column in_slot elsewhere":     {settings(run.Sessions, "tag_color", new("in_slot")), fault.MappingInvalid, "goes into the field in_slot only"},
 		"a sponsor's level of its own":     {settings(run.Sponsors, "level", new("company")), fault.MappingInvalid, "map name of sponsor-levels"},
 		"a field with blanks at its ends":  {settings(run.Users, " x ", new("company")), fault.MappingInvalid, "cannot be a field's name"},
+		"a field named like a store's key": {settings(run.Users, "connection#type", new("company")), fault.MappingInvalid, "no # among them"},
+		"a field that begins with _":       {settings(run.Users, "_id", new("company")), fault.MappingInvalid, "no _ at the beginning"},
 		"a field without a name":           {settings(run.Users, "", new("company")), fault.MappingInvalid, "cannot be a field's name"},
 		"the zone's name, which is locked": {settings(run.Sessions, "timezone", new("company")), fault.MappingLocked, "timezone is locked"},
 	}
@@ -225,6 +227,7 @@ func TestHashesFollowWhatChangesRecords(t *testing.T) {
 	for name, h := range map[string]string{
 		"the order and spelling of statuses": hash(func(s *mapping.Settings) { s.ActiveStatuses = []string{"no-show", "CONFIRMED"} }),
 		"defaults written out":               hash(func(s *mapping.Settings) { s.InactivePolicy, s.SponsorCategory = "cancel", "sponsor" }),
+		"a default expression written out":   hash(func(s *mapping.Settings) { s.Mapping = settings(run.Users, "email", new("email")).Mapping }),
 	} {
 		if h != same {
 			t.Errorf("%s changes the hash", name)

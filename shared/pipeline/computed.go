@@ -27,27 +27,23 @@ const rounds = 5
 // session per group, and each member's in_slot (R9, R10). It reads the store,
 // not the run's rows, so it may run at any time and twice.
 func (s *Steps) masters(ctx context.Context, j job) (sum, error) {
-	title := strings.TrimSpace(j.Conn.ConcurrentSessionsTitle)
-	on := title != "" && j.Set.Maps(run.Sessions, slotField)
+	title := j.Conn.ConcurrentSessionsTitle
+	if !j.Set.Maps(run.Sessions, slotField) {
+		title = "" // R9: both conditions; without a title there are no masters
+	}
 	for range rounds {
 		members, stored, zone, err := s.members(ctx, j)
 		if err != nil {
 			return sum{}, err
 		}
-		var wanted []mapping.Result
-		slots := map[string]string{}
-		if on {
-			wanted, slots = mapping.Masters(j.Conn.EventID, title, zone, members)
-		}
+		wanted, slots := mapping.Masters(j.Conn.EventID, title, zone, members)
 		updates := s.masterUpdates(j, wanted, stored)
-		for _, m := range members {
-			switch slot := slots[m.ID]; {
-			case slot == m.InSlot:
-			case slot == "":
-				updates = append(updates, RecordUpdate{ID: m.ID, Unset: []string{slotField}})
-			default:
-				updates = append(updates, RecordUpdate{ID: m.ID, Set: map[string]any{slotField: slot}})
+		for id, slot := range slots { // those that change
+			u := RecordUpdate{ID: id, Set: map[string]any{slotField: slot}}
+			if slot == "" {
+				u.Set, u.Unset = nil, []string{slotField}
 			}
+			updates = append(updates, u)
 		}
 		if len(updates) == 0 {
 			return sum{counts: run.Counts{Computed: len(wanted)}}, nil

@@ -47,6 +47,7 @@ type TypeRun struct {
 	// step, replaced as a whole each time it runs.
 	Pages    run.Counts    `json:"pages"`
 	Finish   run.Counts    `json:"finish"`
+	NoID     int           `json:"no_id,omitempty"` // listed rows without an id
 	APICalls int           `json:"api_calls"`
 	Warnings []run.Warning `json:"warnings,omitempty"`
 	Code     string        `json:"code,omitempty"`  // of the failure

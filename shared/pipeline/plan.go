@@ -132,6 +132,7 @@ func (s *Steps) finishPlanning(ctx context.Context, j job, p Plan, key string) (
 		if leads {
 			tr.APICalls += p.APICalls
 			tr.Warnings = p.Warnings
+			tr.NoID = p.NoID
 			tr.Pages.Read += p.NoID
 			tr.Pages.Rejected += p.NoID
 		}

@@ -1,0 +1,98 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"stovasync/shared/fault"
+	"stovasync/shared/run"
+)
+
+// RunView is a run as people and programs see it: the JSON of `sync` and
+// `runs show` (interface.md).
+type RunView struct {
+	Run        string                    `json:"run"`
+	Connection string                    `json:"connection"`
+	State      run.State                 `json:"state"`
+	Mode       run.Mode                  `json:"mode"`
+	Started    time.Time                 `json:"started"`
+	Ended      time.Time                 `json:"ended,omitzero"`
+	Seconds    float64                   `json:"seconds"`
+	APICalls   int                       `json:"api_calls"`
+	CostUSD    float64                   `json:"cost_usd"`
+	Types      map[run.DataType]TypeView `json:"types"`
+	Rejects    []run.Reject              `json:"rejects,omitempty"`
+	Warnings   []run.Warning             `json:"warnings,omitempty"`
+}
+
+// TypeView is one type run of a RunView.
+type TypeView struct {
+	State run.State `json:"state"`
+	Mode  run.Mode  `json:"mode,omitempty"`
+	Pages PagesView `json:"pages"`
+	run.Counts
+	APICalls int    `json:"api_calls"`
+	Code     string `json:"code,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+// PagesView counts the pages of a type run.
+type PagesView struct {
+	Planned int `json:"planned"`
+	Done    int `json:"done"`
+	Failed  int `json:"failed"`
+}
+
+// View reads a run with its types, rejects and warnings.
+func (s *Steps) View(ctx context.Context, id string) (RunView, error) {
+	r, ok, err := s.Ledger.Run(ctx, id)
+	if err != nil {
+		return RunView{}, err
+	}
+	if !ok {
+		return RunView{}, fault.New(fault.ConfigInvalid, "no run "+id, "see runs")
+	}
+	v, all, err := s.Summary(ctx, r)
+	if err != nil {
+		return RunView{}, err
+	}
+	for _, tr := range all {
+		v.Warnings = mergeWarnings(v.Warnings, tr.Warnings)
+		for range tr.NoID {
+			v.Rejects = append(v.Rejects, run.Reject{Type: tr.Type, Code: string(fault.RowNoID), Reason: "a listed row has no id"})
+		}
+	}
+	for report, err := range s.Reports(ctx, all) {
+		if err != nil {
+			return RunView{}, err
+		}
+		v.Rejects = append(v.Rejects, report.Rejects...)
+		v.Warnings = mergeWarnings(v.Warnings, report.Warnings)
+	}
+	return v, nil
+}
+
+// Summary is a run's view without rejects and warnings, for lists of runs.
+func (s *Steps) Summary(ctx context.Context, r Run) (RunView, []TypeRun, error) {
+	all, err := s.Ledger.TypeRuns(ctx, r.ID)
+	if err != nil {
+		return RunView{}, nil, err
+	}
+	v := RunView{
+		Run: r.ID, Connection: r.Connection, State: runState(all), Mode: r.Mode, Started: r.Started, Ended: r.Ended,
+		Types: make(map[run.DataType]TypeView, len(all)),
+	}
+	end := r.Ended
+	if end.IsZero() {
+		end = s.now()
+	}
+	v.Seconds = end.Sub(r.Started).Round(10 * time.Millisecond).Seconds()
+	for _, tr := range all {
+		v.APICalls += tr.APICalls
+		v.Types[tr.Type] = TypeView{
+			State: tr.State, Mode: tr.Mode, Counts: tr.Counts(), APICalls: tr.APICalls, Code: tr.Code, Error: tr.Error,
+			Pages: PagesView{Planned: tr.Planned, Done: tr.Done, Failed: tr.Failed},
+		}
+	}
+	return v, all, nil
+}

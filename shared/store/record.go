@@ -16,7 +16,8 @@ import (
 )
 
 // Attributes of the envelope, named as in spotme-model.md §5.1 and
-// interface.md; the rest are the store's own.
+// interface.md; content_fetched_at, created_run and expires are the store's
+// own. The first is not called fetched_at, which is a field of photo records.
 const (
 	attrID           = "fp_ext_id"
 	attrType         = "fp_type"
@@ -27,7 +28,7 @@ const (
 	attrLastModified = "source_lastmodified"
 	attrRun          = "run"
 	attrCreatedRun   = "created_run"
-	attrFetchedAt    = "fetched_at"
+	attrFetchedAt    = "content_fetched_at"
 	attrUpdatedAt    = "updated_at"
 	attrRemovedAt    = "removed_at"
 )

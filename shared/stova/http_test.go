@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -244,7 +245,7 @@ func TestPrivateAddressesAreRefusedAtDialTime(t *testing.T) {
 func TestAServerNobodyTrustsIsToldAsSuch(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewUnstartedServer(always(answer{}))
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshake is meant
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	c, err := New(Config{EndPoint: srv.URL, AccountID: "7700", Key: testKey, EventID: "9", AllowPrivate: true, RetryBase: time.Millisecond})

@@ -118,7 +118,7 @@ const (
 // ordered is a level with its place.
 type ordered struct {
 	id, name, first string
-	order           int64
+	order           int64 // 0: not placed yet
 }
 
 // levels writes the sponsor levels that the pages saw. A full run without a
@@ -162,7 +162,7 @@ func seenLevels(reports []PageReport) (levels []ordered, sponsors int) {
 		}
 	}
 	for slug, l := range by {
-		levels = append(levels, ordered{id: slug, name: l.Name, first: l.First})
+		levels = append(levels, ordered{id: slug, name: l.Name, first: l.First, order: l.Order})
 	}
 	slices.SortFunc(levels, func(a, b ordered) int {
 		return cmp.Or(cmp.Compare(len(a.first), len(b.first)), cmp.Compare(a.first, b.first), cmp.Compare(a.id, b.id))
@@ -181,6 +181,9 @@ func place(levels []ordered, old map[string]Record, whole bool) {
 		}
 	}
 	for i := range levels {
+		if levels[i].order != 0 { // a mapped order wins
+			continue
+		}
 		have, known := old[levels[i].id]
 		if n, ok := have.Fields["order"].(int64); !whole && known && ok {
 			levels[i].order, levels[i].name = n, text(have.Fields, "name")

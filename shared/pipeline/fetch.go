@@ -123,7 +123,6 @@ type fetcher struct {
 	mu     sync.Mutex
 	rest   []string
 	failed int
-	last   error // the cause of the latest failing row
 	abort  error // a failure of more than one row
 }
 

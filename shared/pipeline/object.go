@@ -66,8 +66,10 @@ type RawPage struct {
 
 // PageReport is what a page has to tell beyond its counts.
 type PageReport struct {
-	Rejects  []run.Reject  `json:"rejects,omitempty"`
-	Warnings []run.Warning `json:"warnings,omitempty"`
+	Rejects []run.Reject `json:"rejects,omitempty"`
+	// Warned are the warnings about rows, by code: a page of many like rows
+	// tells one of them and how many there are.
+	Warned map[string]Warned `json:"warned,omitempty"`
 	// Retry are the ids to try again in the next run: pending and quarantined.
 	Retry []string `json:"retry,omitempty"`
 	// Levels are the distinct sponsor levels of the page, Sponsors the number
@@ -78,13 +80,34 @@ type PageReport struct {
 
 // empty reports whether there is nothing to keep.
 func (r PageReport) empty() bool {
-	return len(r.Rejects) == 0 && len(r.Warnings) == 0 && len(r.Retry) == 0 && len(r.Levels) == 0 && r.Sponsors == 0
+	return len(r.Rejects) == 0 && len(r.Warned) == 0 && len(r.Retry) == 0 && len(r.Levels) == 0 && r.Sponsors == 0
+}
+
+// Warned is one kind of warning on a page.
+type Warned struct {
+	First run.Warning `json:"first"`
+	Rows  int         `json:"rows"`
+}
+
+// warn files a warning about a row.
+func (r *PageReport) warn(w run.Warning) {
+	if r.Warned == nil {
+		r.Warned = map[string]Warned{}
+	}
+	have, ok := r.Warned[w.Code]
+	if !ok {
+		have.First = w
+	}
+	have.Rows++
+	r.Warned[w.Code] = have
 }
 
 // Level is a sponsor level as a page saw it.
 type Level struct {
 	Name  string `json:"name"`
 	First string `json:"first"` // the lowest attendee id that has it
+	// Order is the place that a mapped order gives the level; 0: none does.
+	Order int64 `json:"order,omitempty"`
 }
 
 // The keys of objects. Raw pages have a prefix of their own, since they expire.

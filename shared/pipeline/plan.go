@@ -240,6 +240,7 @@ func (s *Steps) makePlan(ctx context.Context, j job) (Plan, error) {
 		return Plan{}, err
 	}
 	p.Hash = contentHash(j.Conn, m.Hash())
+	p.Warnings = mergeWarnings(p.Warnings, m.Warnings())
 	err = s.planRows(ctx, j, src, &p)
 	p.APICalls = int(meter.Calls())
 	return p, err
@@ -255,6 +256,9 @@ func (s *Steps) planRows(ctx context.Context, j job, src Source, p *Plan) error 
 	var memory StreamMemory
 	if _, err := load(ctx, s.Ledger.Items, streamKey(j.Connection, p.Stream), &memory); err != nil {
 		return storeError(err)
+	}
+	if j.Run.Mode == run.Full {
+		memory.Limit = 0 // the weekly full run finds out whether more works again
 	}
 	all, err := src.List(ctx, p.Stream, stova.ListOptions{Limit: memory.Limit})
 	if err != nil {

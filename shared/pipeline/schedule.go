@@ -22,7 +22,6 @@ const (
 type attendance struct {
 	id      string
 	row     mapping.Row
-	user    mapping.Result // as the type users would read the row
 	picks   []mapping.Pick
 	release func()
 }

@@ -138,7 +138,9 @@ func (b *batch) add(r mapping.Result, w *work) {
 		return
 	}
 	b.seen[r.ID] = true
-	w.report.Warnings = append(w.report.Warnings, r.Warnings...)
+	for _, warning := range r.Warnings {
+		w.report.warn(warning)
+	}
 	switch r.Outcome {
 	case mapping.Rejected:
 		w.reject(*r.Reject)
@@ -276,7 +278,11 @@ func (s *Steps) keepLevels(set rowSet, w *work) error {
 			w.report.Levels = map[string]Level{}
 		}
 		if have, ok := w.report.Levels[slug]; !ok || lowerID(id, have.First) {
-			w.report.Levels[slug] = Level{Name: name, First: id}
+			l := Level{Name: name, First: id}
+			if order, ok := set.mapper.LevelOrder(row); ok {
+				l.Order = order
+			}
+			w.report.Levels[slug] = l
 		}
 	})
 	return nil

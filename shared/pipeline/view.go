@@ -2,6 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"stovasync/shared/fault"
@@ -62,12 +65,27 @@ func (s *Steps) View(ctx context.Context, id string) (RunView, error) {
 			v.Rejects = append(v.Rejects, run.Reject{Type: tr.Type, Code: string(fault.RowNoID), Reason: "a listed row has no id"})
 		}
 	}
+	warned := map[string]Warned{}
 	for report, err := range s.Reports(ctx, all) {
 		if err != nil {
 			return RunView{}, err
 		}
 		v.Rejects = append(v.Rejects, report.Rejects...)
-		v.Warnings = mergeWarnings(v.Warnings, report.Warnings)
+		for code, w := range report.Warned {
+			have, ok := warned[code]
+			if !ok {
+				have.First = w.First
+			}
+			have.Rows += w.Rows
+			warned[code] = have
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(warned)) {
+		w := warned[code].First
+		if more := warned[code].Rows - 1; more > 0 {
+			w.Message += fmt.Sprintf(" (and %d more)", more)
+		}
+		v.Warnings = mergeWarnings(v.Warnings, []run.Warning{w})
 	}
 	return v, nil
 }

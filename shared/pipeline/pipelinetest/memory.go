@@ -197,6 +197,10 @@ func updated(old pipeline.Record, ok bool, u pipeline.RecordUpdate, now time.Tim
 	live := ok && old.RemovedAt.IsZero()
 	next := cloneRecord(old)
 	next.ID = u.ID
+	if u.Remove {
+		next.Fields, next.RemovedAt, next.UpdatedAt = nil, now, now
+		return next, live
+	}
 	if c := u.Content; c == nil {
 		if !live {
 			return old, false

@@ -1,0 +1,24 @@
+// Command photo is the Lambda behind the photos queue: one message, one page of pictures.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"stovasync/shared/app"
+	"stovasync/shared/run"
+)
+
+func main() {
+	slog.SetDefault(lambdacontext.NewLogger())
+	a, err := app.New(context.Background(), os.LookupEnv)
+	if err != nil {
+		slog.Error("start photo", "err", err)
+		os.Exit(1)
+	}
+	lambda.Start(a.Handler(run.PhotosQueue))
+}

@@ -1,0 +1,24 @@
+// Command worker is the Lambda behind the tasks queue: one message, one task.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"stovasync/shared/app"
+	"stovasync/shared/run"
+)
+
+func main() {
+	slog.SetDefault(lambdacontext.NewLogger())
+	a, err := app.New(context.Background(), os.LookupEnv)
+	if err != nil {
+		slog.Error("start worker", "err", err)
+		os.Exit(1)
+	}
+	lambda.Start(a.Handler(run.TasksQueue))
+}

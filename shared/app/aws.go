@@ -1,0 +1,66 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	settings "stovasync/shared/config"
+	"stovasync/shared/fault"
+	"stovasync/shared/object"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/queue"
+	"stovasync/shared/run"
+	"stovasync/shared/secret"
+	"stovasync/shared/store"
+)
+
+// awsConcurrency is how many calls to the vendor a function has under way:
+// several functions run at once, and the account's budget is for all of them.
+const awsConcurrency = 4
+
+// New wires the AWS family from a function's environment. Clients are made
+// here, once, and live as long as the process.
+func New(ctx context.Context, lookup func(string) (string, bool)) (*App, error) {
+	env, err := settings.Load(lookup)
+	if err != nil {
+		return nil, err
+	}
+	if env.Resources == nil {
+		return nil, fault.New(fault.ConfigInvalid, "the environment names no deployment", "set the variables that template.yaml gives its functions")
+	}
+	return openAWS(ctx, *env.Resources)
+}
+
+func openAWS(ctx context.Context, r settings.Resources) (*App, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fault.Wrap(fault.StoreUnavailable, err, "the AWS configuration cannot be loaded", "check region and credentials")
+	}
+	db := dynamodb.NewFromConfig(cfg)
+	queues := queue.NewSQS(queue.SQSConfig{
+		Client: sqs.NewFromConfig(cfg),
+		URLs:   map[run.Queue]string{run.TasksQueue: r.TasksQueueURL, run.PhotosQueue: r.PhotosQueueURL},
+		Dead:   map[run.Queue]string{run.TasksQueue: r.TasksDLQURL, run.PhotosQueue: r.PhotosDLQURL},
+	})
+	// A loopback end point has no wildcard names for buckets.
+	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
+	secrets := secret.New(secret.Config{Client: ssm.NewFromConfig(cfg), Prefix: r.SecretPrefix})
+	c := newConnector(secrets, awsConcurrency, nil)
+	c.tempDir = os.TempDir()
+	a := &App{Secrets: secrets, connector: c, scale: 1, maxReceives: r.MaxReceives, visibility: queues}
+	a.Steps = &pipeline.Steps{
+		Ledger:  pipeline.Ledger{Items: store.NewItems(store.ItemsConfig{Client: db, Table: r.LedgerTable})},
+		Records: store.NewRecords(store.RecordsConfig{Client: db, Table: r.RecordsTable}),
+		Objects: object.New(object.Config{Client: objects, Bucket: r.Bucket}),
+		Tasks:   queues, Dead: queues, Connector: c,
+		Log: slog.Default(), Fetches: awsConcurrency, Visibility: r.Visibility,
+	}
+	return a, nil
+}

@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"stovasync/shared/fault"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+)
+
+// FanoutEvent is the input of the fan-out function: what a schedule sends, or
+// a person.
+type FanoutEvent struct {
+	// Time is the scheduled time; the run's id is made of it. Zero: now.
+	Time time.Time `json:"time"`
+	Mode run.Mode  `json:"mode"`
+	// Connection is the one to sync; empty: all of them.
+	Connection string         `json:"connection,omitempty"`
+	Types      []run.DataType `json:"types,omitempty"`
+	// ApprovedRemovals is Start.ApprovedRemovals.
+	ApprovedRemovals int `json:"approve_removals,omitempty"`
+}
+
+// FanoutAnswer says what became of each connection.
+type FanoutAnswer struct {
+	Started []string          `json:"started"`           // run ids
+	Skipped map[string]string `json:"skipped,omitempty"` // connection to reason
+}
+
+// Fanout starts a run of every connection the event names. It may be called
+// twice for one event: the runs' ids are made of its time. A connection whose
+// run is under way is skipped; a failure of one keeps none of the others.
+func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
+	answer := FanoutAnswer{Started: []string{}, Skipped: map[string]string{}}
+	names, err := a.named(ctx, e.Connection)
+	if err != nil {
+		return answer, err
+	}
+	if e.Mode != "" && e.Mode != run.Full && e.Mode != run.Incremental {
+		return answer, fault.New(fault.ConfigInvalid, "the event's mode is neither full nor incremental", "correct the schedule's input")
+	}
+	at := e.Time
+	if at.IsZero() {
+		at = time.Now()
+	}
+	var failures error
+	for _, name := range names {
+		s, err := a.Steps.FanOut(ctx, pipeline.Start{
+			Connection: name, Time: at.Truncate(time.Second), Mode: e.Mode, Types: e.Types, ApprovedRemovals: e.ApprovedRemovals,
+		})
+		switch {
+		case fault.CodeOf(err) == fault.RunActive:
+			answer.Skipped[name] = err.Error()
+		case err != nil:
+			failures = errors.Join(failures, fmt.Errorf("connection %s: %w", name, err))
+		case s.Skipped != "":
+			answer.Skipped[name] = s.Skipped
+		default:
+			answer.Started = append(answer.Started, s.Run.ID)
+		}
+	}
+	a.log().InfoContext(ctx, "fan-out", "started", len(answer.Started), "skipped", len(answer.Skipped), "failed", failures != nil)
+	return answer, failures
+}
+
+func (a *App) named(ctx context.Context, connection string) ([]string, error) {
+	if connection != "" {
+		return []string{connection}, nil
+	}
+	all, err := a.Steps.Ledger.Connections(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(all))
+	for i, c := range all {
+		names[i] = c.Settings.Name
+	}
+	return names, nil
+}
+
+// RedriveEvent is the input of the redrive function.
+type RedriveEvent struct {
+	pipeline.Filter
+	// All must be set when no filter is: a slip must not re-run everything.
+	All    bool `json:"all"`
+	DryRun bool `json:"dry_run"`
+}
+
+// RedriveAnswer is what became of each failure.
+type RedriveAnswer struct {
+	Redriven []pipeline.Redriven `json:"redriven"`
+	DryRun   bool                `json:"dry_run"`
+}
+
+// RedriveEvent re-runs the failures that the event picks.
+func (a *App) RedriveEvent(ctx context.Context, e RedriveEvent) (RedriveAnswer, error) {
+	if e.Filter == (pipeline.Filter{}) && !e.All {
+		return RedriveAnswer{}, fault.New(fault.ConfigInvalid, "the event names no filter", `give one, or "all": true`)
+	}
+	out, err := a.Steps.Redrive(ctx, e.Filter, e.DryRun)
+	return RedriveAnswer{Redriven: out, DryRun: e.DryRun}, err
+}

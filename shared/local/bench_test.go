@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,4 +74,72 @@ func BenchmarkRecordsUnchanged(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(300*b.N)/b.Elapsed().Seconds(), "records/s")
+}
+
+// A settle: one page and its type run change in one transaction.
+func BenchmarkSettle(b *testing.B) {
+	s := open(b, local.Options{})
+	typeRun := pipeline.Key{PK: "RUN#20260301T000000Z-0123", SK: "TYPE#users"}
+	doc := []byte(`{"state":"running","planned":100,"done":50,"failed":0,"counts":{"read":300,"new":10,"changed":5,"unchanged":285}}`)
+	for n := 0; b.Loop(); n++ {
+		page := pipeline.Key{PK: typeRun.PK, SK: fmt.Sprintf("PAGE#users#%d", n)}
+		err := s.Items().Write(b.Context(), pipeline.Write{Key: page, Version: 0, Doc: doc},
+			pipeline.Write{Key: typeRun, Version: int64(n), Doc: doc})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "settles/s")
+}
+
+// A task's way: sent, received, deleted.
+func BenchmarkQueue(b *testing.B) {
+	q := open(b, local.Options{}).Queue()
+	task := run.Task{Kind: run.PageTask, Connection: "gala", Run: "20260301T000000Z-0123", Type: run.Users, Page: "1"}
+	for b.Loop() {
+		if err := q.Send(b.Context(), task); err != nil {
+			b.Fatal(err)
+		}
+		msgs, err := q.Receive(b.Context(), run.TasksQueue, "gala", 1, time.Minute)
+		if err != nil || len(msgs) != 1 {
+			b.Fatal(len(msgs), err)
+		}
+		if err := q.Delete(b.Context(), msgs[0].Receipt); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+// A photo of 100 KB, or a gzipped raw page.
+func BenchmarkObjectPut(b *testing.B) {
+	s := open(b, local.Options{})
+	body := strings.Repeat("0123456789", 10_000)
+	for n := 0; b.Loop(); n++ {
+		key := fmt.Sprintf("42/person/%d/photo.jpg", n)
+		if _, err := s.Objects().Put(b.Context(), key, strings.NewReader(body), pipeline.ObjectInfo{IfAbsent: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "objects/s")
+}
+
+func BenchmarkScan(b *testing.B) {
+	s := open(b, local.Options{})
+	now := time.Now()
+	for n := range 20 {
+		if _, err := s.Records().Update(b.Context(), "gala", run.Users, now, benchmarkPage(n, now)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	seen := 0
+	for b.Loop() {
+		for _, err := range s.Records().Scan(b.Context(), "gala", run.Users, pipeline.Scan{}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			seen++
+		}
+	}
+	b.ReportMetric(float64(seen)/b.Elapsed().Seconds(), "records/s")
 }

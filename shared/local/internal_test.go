@@ -136,7 +136,7 @@ func TestFieldsThatAreNotKept(t *testing.T) {
 func FuzzDocument(f *testing.F) {
 	f.Add("", "", int64(0), 0.0, true, "")
 	f.Add("name", "Zoë \"quoted\" \\ \n\x00", int64(math.MinInt64), 1.5e300, false, "a,b]}")
-	f.Add("\xff\xfe", "\\u0000", int64(7), -0.0, true, "1")
+	f.Add("\xff\xfe", "\\u0000", int64(7), math.Copysign(0, -1), true, "1")
 	f.Fuzz(func(t *testing.T, name, text string, n int64, x float64, yes bool, item string) {
 		want := pipeline.Record{
 			Type: text, Owner: item, Protect: []string{item, name}, FetchedAt: fromNanos(n),

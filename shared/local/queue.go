@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -121,30 +122,13 @@ func (q *Queue) Receive(ctx context.Context, queue run.Queue, group string, max 
 			AND (?3 = '' OR grp = ?3) AND receives >= ?4`, string(queue), now, group, q.maxReceives); err != nil {
 			return err
 		}
-		var ids []any
-		err := t.query(func(r *sql.Rows) error {
-			var m Message
-			var id, deliveries, sent, first int64
-			if err := r.Scan(&id, &m.Body, &m.Receives, &deliveries, &sent, &first); err != nil {
-				return err
-			}
-			if first == 0 {
-				first = now
-			}
-			m.ID, m.Receipt = strconv.FormatInt(id, 10), fmt.Sprintf("%d.%d", id, deliveries+1)
-			m.Receives++
-			m.Sent, m.FirstReceived = fromNanos(sent), fromNanos(first)
-			ids, out = append(ids, id), append(out, m)
-			return nil
-		}, `SELECT id, body, receives, deliveries, sent_at, first_received FROM messages WHERE dead = 0 AND queue = ?1
-			AND visible_at <= ?2 AND (?3 = '' OR grp = ?3) ORDER BY visible_at, id LIMIT ?4`, string(queue), now, group, max)
-		if err != nil {
+		var err error
+		if out, err = visible(t, queue, group, max, now); err != nil {
 			return err
 		}
-		hidden := now + visibility.Nanoseconds()
-		for _, id := range ids {
+		for _, m := range out {
 			if _, err := t.exec(`UPDATE messages SET receives = receives + 1, deliveries = deliveries + 1, held = 1, visible_at = ?,
-				first_received = iif(first_received = 0, ?, first_received) WHERE id = ?`, hidden, now, id); err != nil {
+				first_received = ? WHERE id = ?`, now+visibility.Nanoseconds(), nanos(m.FirstReceived), m.ID); err != nil {
 				return err
 			}
 		}
@@ -154,6 +138,25 @@ func (q *Queue) Receive(ctx context.Context, queue run.Queue, group string, max 
 		return nil, err
 	}
 	return out, nil
+}
+
+// visible reads the messages to deliver, as they will be once they are.
+func visible(t tx, queue run.Queue, group string, max int, now int64) ([]Message, error) {
+	var out []Message
+	err := t.query(func(r *sql.Rows) error {
+		var m Message
+		var deliveries, sent, first int64
+		if err := r.Scan(&m.ID, &m.Body, &m.Receives, &deliveries, &sent, &first); err != nil {
+			return err
+		}
+		m.Receives++
+		m.Receipt = fmt.Sprintf("%s.%d", m.ID, deliveries+1)
+		m.Sent, m.FirstReceived = fromNanos(sent), fromNanos(cmp.Or(first, now))
+		out = append(out, m)
+		return nil
+	}, `SELECT id, body, receives, deliveries, sent_at, first_received FROM messages WHERE dead = 0 AND queue = ?1
+		AND visible_at <= ?2 AND (?3 = '' OR grp = ?3) ORDER BY visible_at, id LIMIT ?4`, string(queue), now, group, max)
+	return out, err
 }
 
 // parseReceipt splits a receipt into the message and its delivery.

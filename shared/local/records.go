@@ -24,8 +24,9 @@ const columnCount = 5
 func partition(connection string, t run.DataType) string { return connection + "#" + string(t) }
 
 // groups are the numbers of rows that one statement names, so that a few
-// prepared statements serve every number.
-var groups = [...]int{32, 4, 1}
+// prepared statements serve every number. The driver binds in quadratic time:
+// larger groups are slower.
+var groups = [...]int{16, 4, 1}
 
 // grouped calls f with consecutive parts of list whose lengths are of groups.
 func grouped[T any](list []T, f func([]T) error) error {
@@ -157,9 +158,10 @@ func apply(r pipeline.Record, ok bool, u pipeline.RecordUpdate, now time.Time) (
 // putRecords writes whole rows, in the place of older ones.
 func putRecords(t tx, part string, records []pipeline.Record) error {
 	args := make([]any, 0, len(records)*columnCount)
+	var doc []byte
 	for _, r := range records {
-		doc, err := appendRecord(nil, &r)
-		if err != nil {
+		var err error
+		if doc, err = appendRecord(doc[:0], &r); err != nil {
 			return err
 		}
 		args = append(args, part, r.ID, nanos(r.UpdatedAt), nanos(r.RemovedAt), string(doc))

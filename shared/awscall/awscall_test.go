@@ -112,10 +112,11 @@ func TestErrorKeepsTheServicesTextToItself(t *testing.T) {
 
 func TestDelayIsRandomWithinADoublingBound(t *testing.T) {
 	t.Parallel()
-	for attempt, bound := range map[int]time.Duration{1: 50, 2: 100, 3: 200, 7: 3200, 8: 5000, 100: 5000} {
+	for attempt, ms := range map[int]int{1: 50, 2: 100, 3: 200, 7: 3200, 8: 5000, 100: 5000} {
+		bound := time.Duration(ms) * time.Millisecond
 		full := awscall.Policy{Rand: func() float64 { return 1 }}
-		if got := full.Delay(attempt); got != bound*time.Millisecond {
-			t.Errorf("longest delay after attempt %d = %s, want %s", attempt, got, bound*time.Millisecond)
+		if got := full.Delay(attempt); got != bound {
+			t.Errorf("longest delay after attempt %d = %s, want %s", attempt, got, bound)
 		}
 		none := awscall.Policy{Rand: func() float64 { return 0 }}
 		if got := none.Delay(attempt); got != 0 {

@@ -275,7 +275,7 @@ func TestHandlerScalesTheBackOff(t *testing.T) {
 func TestHandlerKeepsAStartedMessageInvisibleUntilItsInvocationIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := world{do: func(context.Context, run.Task) error { time.Sleep(2 * time.Minute); return nil }}
+		w := world{do: func(context.Context, run.Task) error { <-time.After(2 * time.Minute); return nil }}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		res, err := queue.Handler(w.config(t))(ctx, events.SQSEvent{Records: []events.SQSMessage{

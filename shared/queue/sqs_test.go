@@ -30,9 +30,9 @@ func scripted(s *awstest.Script) *queue.SQS {
 
 // batch is what a batch call asks for; of a message or a visibility.
 type batch struct {
-	QueueUrl string //nolint:staticcheck // SQS's own name
+	QueueUrl string
 	Entries  []struct {
-		Id, MessageBody, MessageGroupId, ReceiptHandle string //nolint:staticcheck
+		Id, MessageBody, MessageGroupId, ReceiptHandle string
 	}
 }
 

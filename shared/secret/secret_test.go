@@ -65,8 +65,8 @@ func TestKeysAreRememberedForFiveMinutes(t *testing.T) {
 		asked   int // GetParameter calls of two reads
 	}{
 		"at once again":                   {func(*testing.T, *secret.Secrets) {}, 1},
-		"shortly before five minutes":     {func(*testing.T, *secret.Secrets) { time.Sleep(5*time.Minute - 1) }, 1},
-		"after five minutes":              {func(*testing.T, *secret.Secrets) { time.Sleep(5 * time.Minute) }, 2},
+		"shortly before five minutes":     {func(*testing.T, *secret.Secrets) { <-time.After(5*time.Minute - 1) }, 1},
+		"after five minutes":              {func(*testing.T, *secret.Secrets) { <-time.After(5 * time.Minute) }, 2},
 		"after the vendor refused it":     {func(_ *testing.T, s *secret.Secrets) { s.Forget("summit") }, 2},
 		"after another key was forgotten": {func(_ *testing.T, s *secret.Secrets) { s.Forget("gala") }, 1},
 		"after it was replaced": {func(t *testing.T, s *secret.Secrets) {

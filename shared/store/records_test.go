@@ -165,7 +165,7 @@ func TestRecordsWritesAreBoundedAtOnce(t *testing.T) {
 			if n := inside.Add(1); n > most.Load() {
 				most.Store(n)
 			}
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			inside.Add(-1)
 			return fine
 		})

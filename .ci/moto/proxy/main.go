@@ -55,14 +55,14 @@ func run(ctx context.Context, server string, expect, command []string) error {
 	}
 	defer wait()
 	defer cancel() // ends the server before it is waited for
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	gate := newGate(target)
 	proxy := &http.Server{Handler: gate, ReadHeaderTimeout: 10 * time.Second}
 	go proxy.Serve(listener) //nolint:errcheck // it ends with Close
-	defer proxy.Close()
+	defer proxy.Close() //nolint:errcheck // the process ends
 	address := "http://" + listener.Addr().String()
 	if len(command) == 0 {
 		fmt.Printf("STOVASYNC_TEST_AWS_ENDPOINT=%s\n", address)

@@ -27,7 +27,7 @@ const Endpoint = "STOVASYNC_TEST_AWS_ENDPOINT"
 // Config returns the configuration of clients for the stand-in, or skips the test.
 func Config(t *testing.T) aws.Config {
 	t.Helper()
-	address := os.Getenv(Endpoint)
+	address := os.Getenv(Endpoint) //nolint:forbidigo // it switches tests on; the product's settings are config's
 	if address == "" {
 		t.Skipf("%s is not set; make test-aws sets it", Endpoint)
 	}

@@ -62,7 +62,7 @@ func run(ctx context.Context, server string, expect, command []string) error {
 	gate := newGate(target)
 	proxy := &http.Server{Handler: gate, ReadHeaderTimeout: 10 * time.Second}
 	go proxy.Serve(listener) //nolint:errcheck // it ends with Close
-	defer proxy.Close() //nolint:errcheck // the process ends
+	defer proxy.Close()      //nolint:errcheck // the process ends
 	address := "http://" + listener.Addr().String()
 	if len(command) == 0 {
 		fmt.Printf("STOVASYNC_TEST_AWS_ENDPOINT=%s\n", address)

@@ -137,14 +137,19 @@ func objectOneMaker(t *testing.T, s pipeline.Objects) {
 func objectWhole(t *testing.T, s pipeline.Objects) {
 	body := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 100_000+i) }
 	putObject(t, s, "o/1", body(0), false)
+	var writing atomic.Int32
+	writing.Store(3)
 	together(t, 6, func(i int) error {
-		for range 5 {
-			if i%2 == 0 {
+		if i < 3 {
+			defer writing.Add(-1)
+			for range 5 {
 				if _, err := s.Put(t.Context(), "o/1", bytes.NewReader(body(i)), pipeline.ObjectInfo{}); err != nil {
 					return err
 				}
-				continue
 			}
+			return nil
+		}
+		for writing.Load() > 0 {
 			got, err := readObject(t, s, "o/1")
 			if err != nil {
 				return err

@@ -128,6 +128,15 @@ func (m *Mapper) Users(r Row) Result {
 	return res
 }
 
+// IsUser reports whether Users would make a user of the row. It costs less.
+func (m *Mapper) IsUser(r Row) bool {
+	if m.IsSponsor(r) {
+		return false
+	}
+	res := r.begin(run.Users, r.ID())
+	return res.Outcome != Rejected && (m.set.policy != "skip" || m.active(r)) && m.keep(r, run.Users, &res)
+}
+
 // Sponsors maps an attendee whose category is that of sponsors (R4, R5). A
 // sponsor without a level value has no level: the default level of an event
 // that knows none is the business of who finishes the type.

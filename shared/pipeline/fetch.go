@@ -51,7 +51,7 @@ func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawP
 	if len(rest) > 0 {
 		raw.Next = nextName(p.Name)
 	}
-	_, err = putJSON(ctx, s.Objects, rawObject(j.Connection, j.Task.Run, j.Type.Stream(), p.Name), raw, false)
+	err = putRaw(ctx, s.Objects, rawObject(j.Connection, j.Task.Run, j.Type.Stream(), p.Name), raw, ids)
 	return raw, rest, calls, err
 }
 
@@ -60,8 +60,7 @@ func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawP
 func (s *Steps) rawChain(ctx context.Context, j job, name string) (RawPage, error) {
 	var all RawPage
 	for range maxHops + 1 {
-		var part RawPage
-		ok, err := getJSON(ctx, s.Objects, rawObject(j.Connection, j.Task.Run, j.Type.Stream(), name), &part)
+		part, ok, err := getRaw(ctx, s.Objects, rawObject(j.Connection, j.Task.Run, j.Type.Stream(), name))
 		if err != nil || !ok {
 			return all, err
 		}

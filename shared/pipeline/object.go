@@ -55,15 +55,6 @@ type Question struct {
 	InputType string `json:"inputtype,omitempty"`
 }
 
-// RawPage is the fetched rows of a page as they came.
-type RawPage struct {
-	FetchedAt time.Time                  `json:"fetched_at"` // before the first of them was asked for
-	Rows      map[string]json.RawMessage `json:"rows"`       // by id
-	Gone      []string                   `json:"gone,omitempty"`
-	Poison    map[string]string          `json:"poison,omitempty"` // id to error code
-	Next      string                     `json:"next,omitempty"`   // the page its rest was handed to
-}
-
 // PageReport is what a page has to tell beyond its counts.
 type PageReport struct {
 	Rejects []run.Reject `json:"rejects,omitempty"`
@@ -151,24 +142,32 @@ func putJSON(ctx context.Context, o Objects, key string, v any, ifAbsent bool) (
 
 // getJSON reads what putJSON stored; ok is false when the key holds nothing.
 func getJSON(ctx context.Context, o Objects, key string, v any) (ok bool, err error) {
+	text, ok, err := getGzip(ctx, o, key)
+	if err != nil || !ok {
+		return false, err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return false, fmt.Errorf("decode %s: %w", key, err)
+	}
+	return true, nil
+}
+
+// getGzip reads a compressed object; ok is false when the key holds nothing.
+func getGzip(ctx context.Context, o Objects, key string) (text []byte, ok bool, err error) {
 	r, err := o.Get(ctx, key)
 	if errors.Is(err, ErrNoObject) {
-		return false, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return false, storeError(fmt.Errorf("get %s: %w", key, err))
+		return nil, false, storeError(fmt.Errorf("get %s: %w", key, err))
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	z, err := gzip.NewReader(r)
 	if err != nil {
-		return false, fmt.Errorf("open %s: %w", key, err)
+		return nil, false, fmt.Errorf("open %s: %w", key, err)
 	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		return false, fmt.Errorf("read %s: %w", key, err)
+	if text, err = io.ReadAll(z); err != nil {
+		return nil, false, fmt.Errorf("read %s: %w", key, err)
 	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("decode %s: %w", key, err)
-	}
-	return true, nil
+	return text, true, nil
 }

@@ -20,17 +20,23 @@ const (
 
 // attendance is what the schedule needs of one attendee.
 type attendance struct {
-	id      string
-	row     mapping.Row
-	picks   []mapping.Pick
-	release func()
+	id    string
+	user  bool // Users would make a user of the row
+	picks []pick
+}
+
+// pick is a session that an attendee picked, with the schedule row it gives
+// for each session that it may mean. The rows are made while the attendee's
+// own is open, so that a page holds one of them at a time.
+type pick struct {
+	candidates []string
+	rows       []mapping.Result
 }
 
 // storeSchedule stores the picks of a page's attendees, and marks stored rows
 // whose pick is gone as unregistered (P2).
 func (s *Steps) storeSchedule(ctx context.Context, j job, set rowSet, w *work) error {
-	people, release := attendances(set, w)
-	defer release()
+	people := attendances(set)
 	old, err := s.scheduleRows(ctx, j, set)
 	if err != nil {
 		return err
@@ -41,13 +47,15 @@ func (s *Steps) storeSchedule(ctx context.Context, j job, set rowSet, w *work) e
 	}
 	b := s.batch(j, set.raw.FetchedAt, old.byID)
 	for _, p := range people {
-		b.schedulePerson(set.mapper, p, users, sessions, old.byOwner[p.id], w)
+		b.schedulePerson(p, users, sessions, old.byOwner[p.id], w)
 	}
 	return b.write(ctx, s, w)
 }
 
-// attendances reads the picks of the rows. The rows stay in use until release.
-func attendances(set rowSet, w *work) (people []attendance, release func()) {
+// attendances reads the picks of the rows. A row that cannot be read is a
+// reject of the type that leads the stream.
+func attendances(set rowSet) []attendance {
+	var people []attendance
 	for _, id := range set.ids {
 		body, ok := set.raw.Rows[id]
 		if !ok {
@@ -55,15 +63,25 @@ func attendances(set rowSet, w *work) (people []attendance, release func()) {
 		}
 		row, err := set.mapper.Row(run.Attendees, body)
 		if err != nil {
-			continue // the type that leads the stream rejects it
+			continue
 		}
-		people = append(people, attendance{id: id, row: row, picks: set.mapper.Picks(row), release: row.Release})
+		people = append(people, attend(set.mapper, id, row))
+		row.Release()
 	}
-	return people, func() {
-		for _, p := range people {
-			p.release()
+	return people
+}
+
+func attend(m *mapping.Mapper, id string, row mapping.Row) attendance {
+	p := attendance{id: id}
+	for _, picked := range m.Picks(row) {
+		one := pick{candidates: picked.Candidates}
+		for _, c := range picked.Candidates {
+			one.rows = append(one.rows, m.Schedule(row, c, picked))
 		}
+		p.picks = append(p.picks, one)
 	}
+	p.user = len(p.picks) > 0 && m.IsUser(row)
+	return p
 }
 
 // stored is the stored schedule rows of a page's attendees.
@@ -141,7 +159,7 @@ func (s *Steps) parents(ctx context.Context, j job, people []attendance) (users,
 		}
 		ids = append(ids, p.id)
 		for _, pick := range p.picks {
-			for _, c := range pick.Candidates {
+			for _, c := range pick.candidates {
 				candidates[c] = true
 			}
 		}
@@ -169,30 +187,25 @@ func (s *Steps) present(ctx context.Context, j job, t run.DataType, ids []string
 }
 
 // schedulePerson files the schedule rows of one attendee.
-func (b *batch) schedulePerson(m *mapping.Mapper, p attendance, users, sessions map[string]bool, old []Record, w *work) {
-	user := len(p.picks) > 0 && m.Users(p.row).Outcome == mapping.Mapped
+func (b *batch) schedulePerson(p attendance, users, sessions map[string]bool, old []Record, w *work) {
 	picked := map[string]bool{}
 	pending := false
 	for _, pick := range p.picks {
-		parent := ""
-		if i := slices.IndexFunc(pick.Candidates, func(c string) bool { return sessions[c] }); i >= 0 {
-			parent = pick.Candidates[i]
-		}
+		i := slices.IndexFunc(pick.candidates, func(c string) bool { return sessions[c] })
 		switch {
-		case !user: // a sponsor, or a person whom a rule keeps out
+		case !p.user: // a sponsor, or a person whom a rule keeps out
 			w.counts.Read++
 			w.counts.Filtered++
-		case parent == "" || !users[p.id]:
+		case i < 0 || !users[p.id]:
 			w.counts.Read++
 			w.counts.Pending++
 			pending = true
-			for _, c := range pick.Candidates {
+			for _, c := range pick.candidates {
 				picked[p.id+"_"+c] = true // not gone, only waiting
 			}
 		default:
-			r := m.Schedule(p.row, parent, pick)
-			picked[r.ID] = true
-			b.add(r, w)
+			picked[pick.rows[i].ID] = true
+			b.add(pick.rows[i], w)
 		}
 	}
 	if pending {

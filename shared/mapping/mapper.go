@@ -299,6 +299,7 @@ func (m *Mapper) times(r Row, res *Result) (reason string) {
 	res.Fields["start"] = from.Format(time.RFC3339)
 	res.Fields["end"] = to.Format(time.RFC3339)
 	res.Fields["timezone"] = m.zone
+	res.Fields["is_master"] = false // required (spotme-model.md §5.3); Masters makes the others
 	return ""
 }
 

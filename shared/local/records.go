@@ -130,6 +130,10 @@ func updateSome(t tx, part string, now time.Time, updates []pipeline.RecordUpdat
 // apply returns what u makes of a record, and whether its condition holds.
 func apply(r pipeline.Record, ok bool, u pipeline.RecordUpdate, now time.Time) (pipeline.Record, bool) {
 	live := ok && r.RemovedAt.IsZero()
+	if u.Remove {
+		r.Fields, r.RemovedAt, r.UpdatedAt = nil, now, now
+		return r, live
+	}
 	if c := u.Content; c != nil {
 		if ok && r.FetchedAt.After(c.FetchedAt) {
 			return r, false

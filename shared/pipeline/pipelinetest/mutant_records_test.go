@@ -158,6 +158,11 @@ func updateMutants() map[string]mutant {
 				u.Set = u.Content.Fields
 			}
 		}), caught: "content never writes fields or protection by its record"},
+		"records do not remove": {records: changed(func(_ pipeline.Record, u *pipeline.RecordUpdate) {
+			if u.Remove {
+				u.Remove, u.Unset = false, []string{"fname", "photo_object"}
+			}
+		}), caught: "a removed record keeps its envelope and no field"},
 		"records cut long ids": {records: changed(func(_ pipeline.Record, u *pipeline.RecordUpdate) { u.ID = u.ID[:min(len(u.ID), 100)] }),
 			caught: "ids may hold any characters and be 128 long"},
 		"records turn integers into floats": {records: changed(func(_ pipeline.Record, u *pipeline.RecordUpdate) {

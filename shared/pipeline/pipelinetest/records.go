@@ -40,6 +40,11 @@ func Records(t *testing.T, open func(*testing.T) pipeline.Records) {
 		"concurrent updates of different records all happen":                          recordConcurrent,
 		"concurrent updates of different fields of one record all happen":             recordOneRecord,
 		"of concurrent contents the one read last stays":                              recordLatest,
+		"a removed record keeps its envelope and no field":                            recordRemoved,
+		"a tombstone is not removed again and takes no fields":                        recordRemovedTwice,
+		"what is not there is not removed":                                            recordRemovedAbsent,
+		"content lifts a tombstone, as made by its run, unless it was read earlier":   recordLifted,
+		"a scan gives tombstones only when asked for them":                            scanRemoved,
 		"a caller may change what it got":                                             recordAliases,
 		"a scan of nothing gives nothing":                                             scanEmpty,
 		"a scan gives whole records in the byte order of their ids":                   scanOrder,
@@ -253,6 +258,47 @@ func recordFieldsOnly(t *testing.T, s pipeline.Records) {
 	mustUpdate(t, s, at(5), pipeline.RecordUpdate{ID: "1", Set: map[string]any{"fname": "Ada"}, Content: content(1, "run-1")})
 	mustUpdate(t, s, at(6), pipeline.RecordUpdate{ID: "1", Set: map[string]any{"in_slot": true}})
 	wantRecord(t, s, stored("1", content(1, "run-1"), "run-1", at(6), map[string]any{"fname": "Ada", "in_slot": true}))
+}
+
+// remove stores record 1 and removes it; the tombstone is what must be left.
+func remove(t *testing.T, s pipeline.Records) (tombstone pipeline.Record) {
+	t.Helper()
+	mustUpdate(t, s, at(2), pipeline.RecordUpdate{ID: "1", Set: map[string]any{"fname": "Ada", "photo_object": "x"}, Content: content(1, "run-1")})
+	mustUpdate(t, s, at(5), pipeline.RecordUpdate{ID: "1", Remove: true})
+	tombstone = stored("1", content(1, "run-1"), "run-1", at(5), nil)
+	tombstone.RemovedAt = at(5)
+	return tombstone
+}
+
+func recordRemoved(t *testing.T, s pipeline.Records) { wantRecord(t, s, remove(t, s)) }
+
+func recordRemovedTwice(t *testing.T, s pipeline.Records) {
+	tombstone := remove(t, s)
+	wantRefused(t, s, at(6), pipeline.RecordUpdate{ID: "1", Remove: true})
+	wantRefused(t, s, at(6), pipeline.RecordUpdate{ID: "1", Set: map[string]any{"fname": "Eve"}})
+	wantRecord(t, s, tombstone)
+}
+
+func recordRemovedAbsent(t *testing.T, s pipeline.Records) {
+	wantRefused(t, s, at(5), pipeline.RecordUpdate{ID: "1", Remove: true})
+	if got := getRecords(t, s, "1"); len(got) != 0 {
+		t.Error("a removal made a record")
+	}
+}
+
+func recordLifted(t *testing.T, s pipeline.Records) {
+	tombstone := remove(t, s)
+	wantRefused(t, s, at(6), pipeline.RecordUpdate{ID: "1", Content: content(0, "run-0")})
+	wantRecord(t, s, tombstone)
+	mustUpdate(t, s, at(7), pipeline.RecordUpdate{ID: "1", Set: map[string]any{"fname": "Eve"}, Content: content(6, "run-2")})
+	wantRecord(t, s, stored("1", content(6, "run-2"), "run-2", at(7), map[string]any{"fname": "Eve"}))
+}
+
+func scanRemoved(t *testing.T, s pipeline.Records) {
+	remove(t, s)
+	storeIDs(t, s, at(6), "2")
+	wantScan(t, s, pipeline.Scan{}, "2")
+	wantScan(t, s, pipeline.Scan{Removed: true}, "1", "2")
 }
 
 func recordMixed(t *testing.T, s pipeline.Records) {

@@ -1,0 +1,73 @@
+package pipeline_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+
+	"stovasync/shared/pipeline"
+)
+
+// stride is how many calls the sweeps leave out between two cuts. 1 cuts every
+// call of every port, which takes minutes.
+var stride = flag.Int("stride", 61, "cut every n-th call of the ports in the sweeps")
+
+// cut is one way in which a call fails.
+type cut struct {
+	how   manner
+	lives bool
+}
+
+var cuts = []cut{{before, false}, {half, false}, {after, false}, {before, true}, {half, true}, {after, true}}
+
+// disturb runs an event twice, the second time after changes, with the k-th
+// call of the run'th run cut, and returns what is stored in the end.
+func disturb(t *testing.T, seed uint64, in, k int, c cut) (got content, calls int, struck bool) {
+	w := newWorld(t, seed)
+	w.expo()
+	w.save()
+	aim := func(n int) {
+		w.reaper.calls = 0
+		if n == in {
+			w.reaper.at, w.reaper.how, w.reaper.lives = k, c.how, c.lives
+		}
+	}
+	aim(1)
+	v := w.sync(pipeline.Start{})
+	if in == 2 {
+		w.change()
+		aim(2)
+		v = w.sync(pipeline.Start{})
+	}
+	return w.content(v), w.reaper.calls, w.reaper.struck
+}
+
+func TestEveryOrderAndEveryCutEndInTheSameStore(t *testing.T) {
+	t.Parallel()
+	for in, name := range map[int]string{1: "a first run", 2: "a run after changes"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want, _, _ := disturb(t, 0, in, 0, cut{})
+			for i, c := range cuts {
+				seed := uint64(i)
+				t.Run(fmt.Sprintf("manner %d, process lives %t, order %d", c.how, c.lives, seed), func(t *testing.T) {
+					t.Parallel()
+					got, calls, _ := disturb(t, seed, in, 0, cut{})
+					if diff := want.diff(got); diff != "" {
+						t.Fatalf("undisturbed, in another order (-want +got):\n%s", diff)
+					}
+					// Each sweep starts elsewhere, so that together they cut more places.
+					for k := 1 + i*(*stride)/len(cuts); k <= calls; k += *stride {
+						got, _, struck := disturb(t, seed, in, k, c)
+						if !struck {
+							t.Fatalf("call %d was never made", k)
+						}
+						if diff := want.diff(got); diff != "" {
+							t.Fatalf("cut at call %d (-want +got):\n%s", k, diff)
+						}
+					}
+				})
+			}
+		})
+	}
+}

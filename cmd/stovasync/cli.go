@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"stovasync/shared/app"
+	"stovasync/shared/config"
+	"stovasync/shared/fault"
+)
+
+// The exit codes of interface.md.
+const (
+	exitComplete = 0
+	exitError    = 1
+	exitPartial  = 2
+)
+
+// status is an exit code that has been explained already: nothing is printed.
+type status int
+
+func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// cli is one call of the command line: its streams, its environment and the
+// flags that every verb takes.
+type cli struct {
+	program string // as the user called it, for commands to copy
+	in      io.Reader
+	out     io.Writer
+	err     *screen
+	lookup  func(string) (string, bool)
+
+	target      string
+	json        bool
+	concurrency int
+	verbose     bool
+}
+
+// execute is main without the process: args are the program's name and its
+// arguments. It returns the exit code.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, lookup func(string) (string, bool)) int {
+	c := &cli{program: programName(args[0]), in: stdin, out: stdout, err: &screen{under: stderr}, lookup: lookup}
+	root := c.root()
+	root.SetArgs(args[1:])
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(c.err)
+	return c.exit(ctx, root.ExecuteContext(ctx))
+}
+
+// exit prints an error, once, and returns the exit code that belongs to it.
+func (c *cli) exit(ctx context.Context, err error) int {
+	if err == nil || errors.Is(err, syscall.EPIPE) { // who reads us has seen enough
+		return exitComplete
+	}
+	if s, ok := errors.AsType[status](err); ok {
+		return int(s)
+	}
+	if m, ok := errors.AsType[interrupted](err); ok {
+		fmt.Fprintln(c.err, m.Error())
+		return exitError
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(c.err, "interrupted")
+		return exitError
+	}
+	for _, line := range errorLines(err) {
+		fmt.Fprintln(c.err, line)
+	}
+	return exitError
+}
+
+// errorLines are the texts of an error, one for each that was joined, without
+// repetitions. A coded error within others is what people need to see.
+func errorLines(err error) []string {
+	var lines []string
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			lines = append(lines, errorLines(e)...)
+		}
+	} else if coded, ok := errors.AsType[*fault.Error](err); ok {
+		lines = append(lines, coded.Error())
+	} else {
+		lines = append(lines, err.Error())
+	}
+	var once []string
+	for _, l := range lines {
+		if l = strings.TrimSpace(l); !slices.Contains(once, l) {
+			once = append(once, l)
+		}
+	}
+	return once
+}
+
+// interrupted is the message for a person who stopped us.
+type interrupted string
+
+func (i interrupted) Error() string { return string(i) }
+
+// programName is how the user can call us again.
+func programName(arg string) string {
+	if strings.Contains(arg, "go-build") { // the place of a program under `go run`
+		return "go run ./cmd/stovasync"
+	}
+	return arg
+}
+
+// self is the beginning of a command that works on the same target.
+func (c *cli) self() string {
+	if c.target == "" {
+		return c.program
+	}
+	return c.program + " --target " + c.target
+}
+
+// invalid is a mistake in an argument or a flag.
+func invalid(next, format string, args ...any) error {
+	return fault.New(fault.ConfigInvalid, fmt.Sprintf(format, args...), next)
+}
+
+// environment reads the settings of the process, the flag --target first.
+func (c *cli) environment() (config.Config, error) {
+	return config.Load(func(name string) (string, bool) {
+		if name == "STOVASYNC_TARGET" && c.target != "" {
+			return c.target, true
+		}
+		return c.lookup(name)
+	})
+}
+
+// open opens the target. Whoever called it closes the app.
+func (c *cli) open(ctx context.Context) (*app.Local, error) {
+	env, err := c.environment()
+	if err != nil {
+		return nil, err
+	}
+	if env.Target.Kind == config.AWS {
+		return nil, invalid("use --target local:DIR, or the deployed functions themselves",
+			"the command line of this version works on local targets only, not on %s", env.Target)
+	}
+	return c.openLocal(ctx, env.Target.Dir)
+}
+
+func (c *cli) openLocal(ctx context.Context, dir string) (*app.Local, error) {
+	if c.concurrency < 1 || c.concurrency > maxConcurrency {
+		return nil, invalid(fmt.Sprintf("use 1 to %d", maxConcurrency), "--concurrency %d is out of range", c.concurrency)
+	}
+	return app.OpenLocal(ctx, dir, app.LocalOptions{Concurrency: c.concurrency, Log: c.logger()})
+}
+
+// maxConcurrency is far above what the vendor's limit of calls can use.
+const maxConcurrency = 64
+
+// logger writes to standard error: warnings, or everything with --verbose.
+func (c *cli) logger() *slog.Logger {
+	level := slog.LevelError
+	if c.verbose {
+		level = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
+}
+
+// with opens the target, does something and closes it.
+func (c *cli) with(ctx context.Context, do func(*app.Local) error) (err error) {
+	l, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	return do(l)
+}
+
+// screen is standard error. While bars are drawn, lines go above them.
+type screen struct {
+	mu    sync.Mutex
+	under io.Writer
+	above io.Writer // nil when no bars are drawn
+}
+
+// Write prints a line or more.
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.above != nil {
+		return s.above.Write(b)
+	}
+	return s.under.Write(b)
+}
+
+func (s *screen) lift(above io.Writer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.above = above
+}
+
+// root makes the command with all its verbs.
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "stovasync",
+		Short: "Sync the events of Stova (formerly Aventri) into a store",
+		Long: `stovasync reads an event from the Stova registration API, maps its eight data
+types (users, sessions, presenters, photos, sponsors, sponsor levels, schedule)
+and stores what is new or has changed.
+
+First steps:
+  stovasync demo                       see a whole run, on an invented event
+  stovasync connections put FILE       describe an event of your own
+  stovasync check NAME                 test what FILE says
+  stovasync sync NAME                  sync it; again whenever you like
+  stovasync export NAME users          get the records
+
+Exit codes: 0 all complete, 2 finished with failed pages, 1 error or refused.`,
+		SilenceUsage: true, SilenceErrors: true, DisableSuggestions: true,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return c.unknownVerb(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return invalid("see "+cmd.CommandPath()+" --help", "%s", err)
+	})
+	f := root.PersistentFlags()
+	f.StringVar(&c.target, "target", "", "where the data is: local:DIR (default local:.stovasync,\nor STOVASYNC_TARGET)")
+	f.BoolVar(&c.json, "json", false, "print JSON and nothing else on standard output")
+	f.IntVar(&c.concurrency, "concurrency", 4, "calls under way at once")
+	f.BoolVarP(&c.verbose, "verbose", "v", false, "print what happens to standard error")
+	root.AddCommand(c.demoCommand(), c.twinCommand(), c.connectionsCommand(), c.checkCommand(), c.syncCommand(),
+		c.runsCommand(), c.failedCommand(), c.redriveCommand(), c.exportCommand())
+	return root
+}
+
+// unknownVerb names the verb that was probably meant.
+func (c *cli) unknownVerb(cmd *cobra.Command, word string) error {
+	var verbs []string
+	for _, v := range cmd.Commands() {
+		if v.IsAvailableCommand() {
+			verbs = append(verbs, v.Name())
+		}
+	}
+	return invalid(nearest(word, verbs, "see "+cmd.CommandPath()+" --help"), "no verb %q", word)
+}
+
+// exactly is cobra.ExactArgs with our kind of error; words name the arguments.
+func exactly(words ...string) cobra.PositionalArgs { return between(len(words), words...) }
+
+// between takes at least least arguments, and as many as words names.
+func between(least int, words ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		see := "see " + cmd.CommandPath() + " --help"
+		switch {
+		case len(args) < least:
+			return invalid(see, "%s needs %s", cmd.CommandPath(), words[len(args)])
+		case len(args) > len(words):
+			return invalid(see, "%s: %q is one argument too many", cmd.CommandPath(), args[len(words)])
+		}
+		return nil
+	}
+}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"stovasync/shared/app"
+	"stovasync/shared/config"
+	"stovasync/shared/fault"
+	"stovasync/shared/mapping"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+)
+
+func (c *cli) connectionsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "connections",
+		Short: "Manage connections: one for each event to sync",
+		Long: `A connection is the settings of one Stova event: where the API is, the account,
+the event, what to sync and how to map it. It is written as a YAML file; the
+README shows one.`,
+		Example: "  stovasync connections put summit.yaml --key-file summit.key\n  stovasync connections list",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return c.unknownVerb(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(c.putCommand(), c.listCommand(), c.showCommand(), c.removeCommand())
+	return cmd
+}
+
+func (c *cli) putCommand() *cobra.Command {
+	var keyFile string
+	cmd := &cobra.Command{
+		Use:   "put FILE",
+		Short: "Make a connection from a YAML file, or change it",
+		Long: `Reads a connection file (- for standard input), checks all of it, the mapping
+too, and keeps it. Every mistake is told at once, and then nothing is kept.
+
+The API key comes from --key-file, from "key" in the file, from STOVASYNC_KEY,
+or is asked for on a terminal; the first of these that is there. It is kept
+apart from the settings and never shown. Without any of them a key that was
+given before stays.`,
+		Example: "  stovasync connections put summit.yaml --key-file summit.key",
+		Args:    exactly("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.put(cmd.Context(), args[0], keyFile)
+		},
+	}
+	cmd.Flags().StringVar(&keyFile, "key-file", "", "file with the API key and nothing else")
+	return cmd
+}
+
+// putView is the answer of `connections put --json`.
+type putView struct {
+	Name     string        `json:"name"`
+	Key      string        `json:"key"`
+	Warnings []run.Warning `json:"warnings,omitempty"`
+}
+
+func (c *cli) put(ctx context.Context, file, keyFile string) error {
+	doc, err := c.readFile(file)
+	if err != nil {
+		return err
+	}
+	parsed, err := config.ParseConnection(doc)
+	if err != nil {
+		return err
+	}
+	conn := parsed.Connection
+	if _, err := mapping.Compile(app.MappingSettings(conn)); err != nil {
+		return err
+	}
+	return c.with(ctx, func(l *app.Local) error {
+		key, err := c.key(ctx, l, parsed, keyFile)
+		if err != nil {
+			return err
+		}
+		if key != "" {
+			if err := l.Secrets.Put(ctx, conn.Name, key); err != nil {
+				return err
+			}
+		}
+		if err := l.Steps.Ledger.PutConnection(ctx, conn, time.Now().UTC()); err != nil {
+			return err
+		}
+		if c.json {
+			return printJSON(c.out, putView{conn.Name, keySet, parsed.Warnings})
+		}
+		c.warn(parsed.Warnings)
+		_, err = fmt.Fprintf(c.out, "Connection %s is saved, its key too.\nNext: %s check %s\n", conn.Name, c.self(), conn.Name)
+		return err
+	})
+}
+
+func (c *cli) warn(warnings []run.Warning) {
+	for _, w := range warnings {
+		fmt.Fprintf(c.err, "warning %s: %s\n", w.Code, w.Message)
+	}
+}
+
+func (c *cli) readFile(file string) ([]byte, error) {
+	var doc []byte
+	var err error
+	if file == "-" {
+		doc, err = io.ReadAll(c.in)
+	} else {
+		doc, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.ConfigInvalid, err, fmt.Sprintf("read %s: %v", file, reason(err)), "give a file that can be read")
+	}
+	return doc, nil
+}
+
+// reason is what the system says, without the path that the message has.
+func reason(err error) error {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		return p.Err
+	}
+	return err
+}
+
+// key finds the API key of a connection. "" keeps the one it has.
+func (c *cli) key(ctx context.Context, l *app.Local, parsed config.Parsed, keyFile string) (string, error) {
+	if keyFile != "" {
+		doc, err := c.readFile(keyFile)
+		if err != nil {
+			return "", err
+		}
+		return oneLine(string(doc), keyFile)
+	}
+	if parsed.Key != "" {
+		return parsed.Key, nil
+	}
+	env, err := c.environment()
+	if err != nil {
+		return "", err
+	}
+	if env.Key != "" {
+		return oneLine(env.Key, "STOVASYNC_KEY")
+	}
+	if _, err := l.Secrets.Get(ctx, parsed.Connection.Name); err == nil || !errors.Is(err, pipeline.ErrNoSecret) {
+		return "", err
+	}
+	return c.askKey(parsed.Connection.Name)
+}
+
+// oneLine is a key without the white space around it.
+func oneLine(text, from string) (string, error) {
+	key := strings.TrimSpace(text)
+	if key == "" || strings.ContainsAny(key, "\r\n") {
+		return "", invalid("put the key and nothing else there", "the key from %s is not one line", from)
+	}
+	return key, nil
+}
+
+// askKey asks for the key on a terminal, without showing what is typed.
+func (c *cli) askKey(name string) (string, error) {
+	terminal, ok := c.in.(*os.File)
+	if !ok || !term.IsTerminal(int(terminal.Fd())) {
+		return "", invalid("give it with --key-file F, as key in the file, or as STOVASYNC_KEY", "connection %s has no key", name)
+	}
+	fmt.Fprintf(c.err, "API key of connection %s (it will not be shown): ", name)
+	typed, err := term.ReadPassword(int(terminal.Fd()))
+	fmt.Fprintln(c.err)
+	if err != nil {
+		return "", invalid("give it with --key-file F", "the key was not read from the terminal")
+	}
+	return oneLine(string(typed), "the terminal")
+}
+
+// The two things that are ever said about a key.
+const (
+	keySet    = "set"
+	keyNotSet = "not set"
+)
+
+func keyState(ctx context.Context, l *app.Local, name string) (string, error) {
+	switch _, err := l.Secrets.Get(ctx, name); {
+	case err == nil:
+		return keySet, nil
+	case errors.Is(err, pipeline.ErrNoSecret):
+		return keyNotSet, nil
+	default:
+		return "", err
+	}
+}
+
+// connectionView is the settings of a connection and whether it has its key.
+type connectionView struct {
+	run.Connection
+	Key     string    `json:"key"`
+	Updated time.Time `json:"updated,omitzero"`
+}
+
+func (c *cli) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the connections",
+		Long:    "Lists the connections with their event, and when each was synced last.\nWith --json: a line each, with all its settings.",
+		Example: "  stovasync connections list",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), func(l *app.Local) error { return c.list(cmd.Context(), l) })
+		},
+	}
+}
+
+func (c *cli) list(ctx context.Context, l *app.Local) error {
+	all, err := l.Steps.Ledger.Connections(ctx)
+	if err != nil {
+		return err
+	}
+	g := newGrid("name", "event", "account", "end point", "key", "last run (UTC)")
+	for _, s := range all {
+		key, err := keyState(ctx, l, s.Settings.Name)
+		if err != nil {
+			return err
+		}
+		if c.json {
+			if err := printJSON(c.out, connectionView{s.Settings, key, s.Updated}); err != nil {
+				return err
+			}
+			continue
+		}
+		active, err := l.Steps.Ledger.Active(ctx, s.Settings.Name)
+		if err != nil {
+			return err
+		}
+		host := strings.TrimPrefix(strings.TrimPrefix(s.Settings.EndPoint, "https://"), "http://")
+		host, _, _ = strings.Cut(host, "/")
+		g.row(s.Settings.Name, s.Settings.EventID, s.Settings.AccountID, host, key, stamp(active.Started))
+	}
+	switch {
+	case c.json:
+		return nil
+	case len(all) == 0:
+		_, err = fmt.Fprintf(c.out, "No connections yet. Make one: %s connections put FILE\n", c.self())
+		return err
+	}
+	return g.print(c.out)
+}
+
+func (c *cli) showCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show NAME",
+		Short:   "Print the settings of a connection as a file that put reads",
+		Long:    "Prints all settings of a connection, the defaults too, as YAML that\n`connections put` reads back. The API key is never printed.",
+		Example: "  stovasync connections show summit",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), func(l *app.Local) error { return c.show(cmd.Context(), l, args[0]) })
+		},
+	}
+}
+
+func (c *cli) show(ctx context.Context, l *app.Local, name string) error {
+	conn, err := c.connection(ctx, l, name)
+	if err != nil {
+		return err
+	}
+	key, err := keyState(ctx, l, name)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		return printJSON(c.out, connectionView{Connection: conn, Key: key})
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# key: %s\n", key)
+	b.Write(config.Render(conn))
+	_, err = c.out.Write(b.Bytes())
+	return err
+}
+
+func (c *cli) removeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "remove NAME",
+		Short:   "Forget a connection and its key",
+		Long:    "Forgets the settings of a connection, its key and how far it has synced.\nIts records and the history of its runs stay.",
+		Example: "  stovasync connections remove summit",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), func(l *app.Local) error { return c.remove(cmd.Context(), l, args[0]) })
+		},
+	}
+}
+
+func (c *cli) remove(ctx context.Context, l *app.Local, name string) error {
+	if _, err := c.connection(ctx, l, name); err != nil {
+		return err
+	}
+	unlock, held, err := l.Store.Lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	if !held {
+		return fault.New(fault.RunActive, "another process is syncing "+name, "wait for it to end")
+	}
+	defer unlock()
+	if err := l.Steps.Ledger.RemoveConnection(ctx, name); err != nil {
+		return err
+	}
+	if err := l.Secrets.Delete(ctx, name); err != nil {
+		return err
+	}
+	if c.json {
+		return printJSON(c.out, map[string]any{"name": name, "removed": true})
+	}
+	_, err = fmt.Fprintf(c.out, "Connection %s and its key are gone. Its records and runs are still there.\n", name)
+	return err
+}

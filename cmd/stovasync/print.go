@@ -1,0 +1,108 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+)
+
+// printJSON writes one document on a line of its own.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// grid is a table that reads well without colour, on a screen and in a pipe.
+// A heading that begins with > is of a column of numbers.
+type grid struct{ t table.Writer }
+
+func newGrid(headings ...string) grid {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", " "
+	style.Options = table.Options{SeparateHeader: true}
+	style.Format.Header = text.FormatDefault
+	t.SetStyle(style)
+	t.SuppressTrailingSpaces()
+	row := make(table.Row, len(headings))
+	var columns []table.ColumnConfig
+	for i, h := range headings {
+		name, number := strings.CutPrefix(h, ">")
+		row[i] = name
+		if number {
+			columns = append(columns, table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight})
+		}
+	}
+	t.AppendHeader(row)
+	t.SetColumnConfigs(columns)
+	return grid{t}
+}
+
+func (g grid) row(cells ...any) { g.t.AppendRow(cells) }
+
+func (g grid) print(w io.Writer) error {
+	_, err := fmt.Fprintln(w, g.t.Render())
+	return err
+}
+
+// countsGrid is the table that people see at the end of a run.
+func countsGrid(v pipeline.RunView) grid {
+	g := newGrid("type", ">read", ">new", ">changed", ">unchanged", ">filtered", ">rejected", "  other")
+	for _, t := range run.AllTypes() {
+		tv, ok := v.Types[t]
+		if !ok {
+			continue
+		}
+		g.row(t, tv.Read, tv.New, tv.Changed, tv.Unchanged, tv.Filtered, tv.Rejected, other(tv.Counts))
+	}
+	return g
+}
+
+// other tells the counts that few types have.
+func other(c run.Counts) string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		word string
+	}{{c.Pending, "pending"}, {c.Missing, "missing"}, {c.Computed, "computed"}, {c.Removed, "removed"}} {
+		if p.n > 0 {
+			parts = append(parts, strconv.Itoa(p.n)+" "+p.word)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "  " + strings.Join(parts, ", ")
+}
+
+// summary is a run in one line.
+func summary(v pipeline.RunView) string {
+	return fmt.Sprintf("Run %s is %s: %s, %s, %s.", v.Run, v.State, v.Mode, count(v.APICalls, "API call"), seconds(v.Seconds))
+}
+
+// seconds writes a time as people read it: 3.2 s, or 4m12s.
+func seconds(s float64) string {
+	d := time.Duration(s * float64(time.Second))
+	if d < time.Minute {
+		return strconv.FormatFloat(s, 'f', 1, 64) + " s"
+	}
+	return d.Round(time.Second).String()
+}
+
+// stamp writes a moment as tables show it.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05")
+}

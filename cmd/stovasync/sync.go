@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"stovasync/shared/app"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+)
+
+// syncFlags are the flags of sync.
+type syncFlags struct {
+	types    []string
+	full     bool
+	removals int
+}
+
+func (c *cli) syncCommand() *cobra.Command {
+	var f syncFlags
+	cmd := &cobra.Command{
+		Use:   "sync NAME",
+		Short: "Sync an event to its end and show the counts",
+		Long: `Reads what is new or has changed since the last sync, stores it and shows the
+counts for each type. The first sync reads everything; so does --full, and any
+sync after a change of the settings.
+
+One sync of a connection runs at a time. A sync that was interrupted, or killed,
+goes on where it stopped when sync is called again.
+
+Exit codes: 0 complete, 2 finished with failed pages (see failed and redrive),
+1 a type failed or the sync was refused.`,
+		Example: "  stovasync sync summit\n  stovasync sync summit --type users --type sessions\n  stovasync sync summit --full --json",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), func(l *app.Local) error { return c.sync(cmd.Context(), l, args[0], f) })
+		},
+	}
+	cmd.Flags().StringArrayVar(&f.types, "type", nil, "sync only this data type; may be repeated")
+	cmd.Flags().BoolVar(&f.full, "full", false, "read everything, not only what has changed")
+	cmd.Flags().IntVar(&f.removals, "approve-removals", 0, "let this run remove up to N records of a type")
+	return cmd
+}
+
+func (c *cli) sync(ctx context.Context, l *app.Local, name string, f syncFlags) error {
+	conn, err := c.connection(ctx, l, name)
+	if err != nil {
+		return err
+	}
+	start := pipeline.Start{Connection: name, ApprovedRemovals: f.removals}
+	if start.Types, err = dataTypes(f.types); err != nil {
+		return err
+	}
+	if f.removals < 0 {
+		return invalid("give the number of records that may go", "--approve-removals %d is negative", f.removals)
+	}
+	if f.full {
+		start.Mode = run.Full
+	}
+	c.warnRemovals(conn, f)
+	v, err := c.runToEnd(ctx, l, start)
+	if err != nil {
+		return err
+	}
+	if c.json {
+		err = printJSON(c.out, v)
+	} else {
+		err = c.printRun(v)
+	}
+	if err != nil {
+		return err
+	}
+	return c.verdict(v)
+}
+
+// warnRemovals says that what was asked for is not part of this version.
+func (c *cli) warnRemovals(conn run.Connection, f syncFlags) {
+	for _, on := range conn.RemoveOutdated {
+		if on || f.removals > 0 {
+			fmt.Fprintln(c.err, "warning: this version removes no records, whatever removeOutdated says")
+			return
+		}
+	}
+	if f.removals > 0 {
+		fmt.Fprintln(c.err, "warning: this version removes no records; --approve-removals changes nothing")
+	}
+}
+
+// runToEnd starts a run, or takes up the one that was interrupted, shows how
+// it goes and returns what it came to.
+func (c *cli) runToEnd(ctx context.Context, l *app.Local, start pipeline.Start) (pipeline.RunView, error) {
+	start.Time, start.Nonce = time.Now().UTC(), rand.Text()
+	f := c.newFollower(l)
+	var id string
+	err := l.Sync(f.meter(ctx), start, func(s pipeline.Started) {
+		id = s.Run.ID
+		if s.Resumed {
+			fmt.Fprintf(c.err, "Going on with run %s, which was interrupted.\n", id)
+		}
+		f.start(ctx, id)
+	})
+	f.stop()
+	if ctx.Err() != nil {
+		return pipeline.RunView{}, stopped(c, start.Connection, id)
+	}
+	if err != nil {
+		return pipeline.RunView{}, err
+	}
+	return l.Steps.View(ctx, id)
+}
+
+// stopped tells somebody who interrupted a sync what comes next.
+func stopped(c *cli, name, id string) error {
+	if id == "" {
+		return interrupted("interrupted before the run began")
+	}
+	return interrupted(fmt.Sprintf("interrupted: run %s has stopped; %s sync %s goes on where it stopped", id, c.self(), name))
+}
+
+// printRun shows a run that has ended: the counts, and what needs attention.
+func (c *cli) printRun(v pipeline.RunView) error {
+	if err := countsGrid(v).print(c.out); err != nil {
+		return err
+	}
+	lines := []string{summary(v)}
+	lines = append(lines, attention(v)...)
+	if v.State == run.Partial {
+		lines = append(lines, fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection),
+			fmt.Sprintf("Re-run them: %s redrive %s", c.self(), v.Connection))
+	}
+	if len(v.Rejects) > 0 {
+		lines = append(lines, fmt.Sprintf("See every rejected row: %s runs show %s", c.self(), v.Run))
+	}
+	_, err := fmt.Fprintln(c.out, strings.Join(lines, "\n"))
+	return err
+}
+
+// attention lists what did not go as it should: types that are not complete,
+// rejected rows by their code, and warnings.
+func attention(v pipeline.RunView) []string {
+	var lines []string
+	for _, t := range run.AllTypes() {
+		tv, ok := v.Types[t]
+		switch {
+		case !ok || tv.State == run.Complete:
+		case tv.Pages.Failed > 0:
+			lines = append(lines, fmt.Sprintf("%s: %s, %d of %s failed.", t, tv.State, tv.Pages.Failed, count(tv.Pages.Planned, "page")))
+		default:
+			lines = append(lines, fmt.Sprintf("%s: %s.", t, tv.State))
+		}
+	}
+	type kind struct {
+		t    run.DataType
+		code string
+	}
+	rows := map[kind]int{}
+	var kinds []kind
+	for _, r := range v.Rejects {
+		k := kind{r.Type, r.Code}
+		if rows[k]++; rows[k] == 1 {
+			kinds = append(kinds, k)
+		}
+	}
+	for _, k := range kinds {
+		lines = append(lines, fmt.Sprintf("%s: %s rejected, %s.", k.t, count(rows[k], "row"), k.code))
+	}
+	for _, w := range v.Warnings {
+		lines = append(lines, fmt.Sprintf("Warning %s: %s", w.Code, w.Message))
+	}
+	return lines
+}
+
+// verdict is the exit code of a run that has ended. The causes of failed types
+// are errors.
+func (c *cli) verdict(v pipeline.RunView) error {
+	var causes []string
+	for _, t := range run.AllTypes() {
+		if cause := v.Types[t].Error; cause != "" && !slices.Contains(causes, cause) {
+			causes = append(causes, cause)
+		}
+	}
+	for _, cause := range causes {
+		fmt.Fprintln(c.err, cause)
+	}
+	switch v.State {
+	case run.Complete:
+		return nil
+	case run.Partial:
+		return status(exitPartial)
+	default:
+		return status(exitError)
+	}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+
+	"stovasync/shared/app"
+	"stovasync/shared/fault"
+	"stovasync/shared/run"
+)
+
+// nearest suggests the known word closest to the one that was given, or else
+// gives otherwise.
+func nearest(word string, known []string, otherwise string) string {
+	best, distance := "", len(word)/2+1
+	for _, k := range known {
+		if d := levenshtein.ComputeDistance(strings.ToLower(word), k); d < distance {
+			best, distance = k, d
+		}
+	}
+	if best == "" {
+		return otherwise
+	}
+	return fmt.Sprintf("did you mean %q", best)
+}
+
+// connection reads the settings of a connection; one that is not there is told
+// with the name that was probably meant.
+func (c *cli) connection(ctx context.Context, l *app.Local, name string) (run.Connection, error) {
+	conn, err := l.Steps.Ledger.Connection(ctx, name)
+	if fault.CodeOf(err) != fault.ConfigInvalid {
+		return conn, err
+	}
+	names, err := connectionNames(ctx, l)
+	if err != nil {
+		return run.Connection{}, err
+	}
+	otherwise := "there are: " + strings.Join(names, ", ")
+	if len(names) == 0 {
+		otherwise = "there are none yet: connections put FILE makes one"
+	}
+	return run.Connection{}, invalid(nearest(name, names, otherwise), "no connection %q", name)
+}
+
+func connectionNames(ctx context.Context, l *app.Local) ([]string, error) {
+	all, err := l.Steps.Ledger.Connections(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.Settings.Name
+	}
+	return names, nil
+}
+
+// dataType reads the name of a data type, or one of its synonyms.
+func dataType(word string) (run.DataType, error) {
+	t, err := run.ParseType(word)
+	if err == nil {
+		return t, nil
+	}
+	var known []string
+	for _, t := range run.AllTypes() {
+		known = append(known, string(t))
+	}
+	return "", invalid(nearest(word, known, "there are: "+strings.Join(known, ", ")), "no data type %q", word)
+}
+
+// dataTypes reads the values of --type: repeated, or with commas between them.
+// None gives nil, which stands for all that are enabled.
+func dataTypes(values []string) ([]run.DataType, error) {
+	var types []run.DataType
+	for _, v := range values {
+		for word := range strings.SplitSeq(v, ",") {
+			if strings.TrimSpace(word) == "" {
+				continue
+			}
+			t, err := dataType(word)
+			if err != nil {
+				return nil, err
+			}
+			types = append(types, t)
+		}
+	}
+	return types, nil
+}
+
+// count writes a number with its noun: 1 page, 2 pages.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -99,7 +99,8 @@ func (s *Steps) idsOf(ctx context.Context, j job, p Page, tr TypeRun) (ids []str
 	} else if ids, err = s.planIDs(ctx, tr, p); err != nil {
 		return nil, false, err
 	}
-	if p.State == run.PageFailed {
+	// Owners of pictures are looked up in the store, which knows who is gone.
+	if p.State == run.PageFailed && !j.Type.IsPhotos() {
 		ids, err = s.stillListed(ctx, j, ids)
 	}
 	return ids, false, err

@@ -91,8 +91,8 @@ func (s *Steps) photoDue(j job, owner, have Record, now time.Time) bool {
 	if have.ID == "" {
 		return true
 	}
-	url, err := sourceURL(j, owner)
-	if err == nil && url != text(have.Fields, "source_url") {
+	// A value that makes no address has none, as its record will have none.
+	if url, _ := sourceURL(j, owner); url != text(have.Fields, "source_url") {
 		return true
 	}
 	if text(have.Fields, "state") == string(photo.Stored) {

@@ -76,6 +76,9 @@ func (s *Steps) gate(ctx context.Context, j job) (bool, error) {
 		}
 	}
 	if err := s.usersFirst(ctx, j, all); err != nil {
+		if fault.CodeOf(err) != fault.GateUsersFirst {
+			return false, err
+		}
 		return false, s.failType(ctx, j.Task, err)
 	}
 	_, err = s.Ledger.modifyTypeRun(ctx, j.Task.Run, j.Type, func(tr *TypeRun) bool {

@@ -45,9 +45,11 @@ func (s *Steps) finish(ctx context.Context, j job) error {
 	if err := s.moveCursor(ctx, j, tr, reports); err != nil {
 		return err
 	}
-	now := s.now()
+	now, failed := s.now(), tr.Failed
 	if tr, err = s.Ledger.modifyTypeRun(ctx, j.Task.Run, j.Type, func(tr *TypeRun) bool {
-		if tr.State.Ended() && !tr.mended() || !tr.settled() {
+		// A re-run that mended a page meanwhile has sent another finish, which
+		// moves the cursor too.
+		if tr.State.Ended() && !tr.mended() || !tr.settled() || tr.Failed != failed {
 			return false
 		}
 		tr.State, tr.Ended, tr.Activity = run.Complete, now, now
@@ -136,7 +138,8 @@ func (s *Steps) moveCursor(ctx context.Context, j job, tr TypeRun, reports []Pag
 	if err != nil {
 		return err
 	}
-	if tr.Failed > 0 && cur.Retry != "" {
+	// So may it after the late re-run of an older run's page.
+	if (tr.Failed > 0 || cur.Succeeded.After(j.Run.Started)) && cur.Retry != "" {
 		var old []string
 		if _, err := getJSON(ctx, s.Objects, cur.Retry, &old); err != nil {
 			return err

@@ -76,13 +76,20 @@ func (s *Steps) Redrive(ctx context.Context, f Filter, dry bool) ([]Redriven, er
 	if dry {
 		return out, nil
 	}
-	sent := map[run.Task]bool{}
+	// All are opened before the first is sent: a type that finds the one it
+	// waits for still failed would fail again.
 	for _, r := range out {
 		if r.Verdict == Superseded {
 			continue
 		}
 		if err := s.reopen(ctx, r.Failure); err != nil {
 			return out, err
+		}
+	}
+	sent := map[run.Task]bool{}
+	for _, r := range out {
+		if r.Verdict == Superseded {
+			continue
 		}
 		if err := s.Tasks.Send(ctx, r.Task()); err != nil {
 			return out, storeError(fmt.Errorf("send %s: %w", r.Task(), err))
@@ -135,7 +142,12 @@ func (s *Steps) reopen(ctx context.Context, x Failure) error {
 	}); err != nil {
 		return err
 	}
-	_, err := modify(ctx, s.Ledger.Items, runKey(x.Connection, x.Run), func(r *Run, exists bool) bool {
+	return s.reopenRun(ctx, x.Connection, x.Run)
+}
+
+// reopenRun takes back the end of a run of which a type goes on.
+func (s *Steps) reopenRun(ctx context.Context, conn, id string) error {
+	_, err := modify(ctx, s.Ledger.Items, runKey(conn, id), func(r *Run, exists bool) bool {
 		if !exists || r.Ended.IsZero() {
 			return false
 		}

@@ -19,15 +19,22 @@ func (s *Steps) Repair(ctx context.Context, connection string) error {
 		return err
 	}
 	r, ok, err := s.Ledger.Run(ctx, active.Run)
-	if err != nil || !ok || !r.Ended.IsZero() {
+	if err != nil || !ok {
 		return err
 	}
 	all, err := s.Ledger.TypeRuns(ctx, r.ID)
 	if err != nil {
 		return err
 	}
-	if runState(all) != run.Running {
+	switch ended := !r.Ended.IsZero(); {
+	case runState(all) != run.Running && ended:
+		return nil
+	case runState(all) != run.Running:
 		return s.closeRun(ctx, connection, r.ID, all)
+	case ended: // a redrive was cut, or met the end of the run
+		if err := s.reopenRun(ctx, connection, r.ID); err != nil {
+			return err
+		}
 	}
 	for _, tr := range all {
 		if err := s.recheck(ctx, tr, all); err != nil {

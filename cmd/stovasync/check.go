@@ -70,10 +70,13 @@ func (c *cli) printStep(s app.CheckStep) {
 	fmt.Fprintf(c.out, "%-16s %-6s %6.2f s  ", s.Step, verdict, s.Seconds)
 	if s.OK {
 		fmt.Fprintln(c.out, s.Message)
+		for _, w := range s.Warnings {
+			fmt.Fprintf(c.out, "  warning: %s\n", w.Message)
+		}
 		return
 	}
 	fmt.Fprintf(c.out, "%s: %s\n", s.Code, s.Message)
 	if s.Next != "" {
-		fmt.Fprintf(c.out, "%35s%s\n", "", s.Next)
+		fmt.Fprintf(c.out, "  %s\n", s.Next)
 	}
 }

@@ -160,13 +160,12 @@ func (c *cli) openLocal(ctx context.Context, dir string) (*app.Local, error) {
 // maxConcurrency is far above what the vendor's limit of calls can use.
 const maxConcurrency = 64
 
-// logger writes to standard error: warnings, or everything with --verbose.
+// logger writes to standard error: warnings as notes, or everything with --verbose.
 func (c *cli) logger() *slog.Logger {
-	level := slog.LevelError
 	if c.verbose {
-		level = slog.LevelInfo
+		return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
-	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(notes{w: c.err})
 }
 
 // with opens the target, does something and closes it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -200,15 +201,36 @@ func (c *cli) demoEnd(photos string, fresh bool, v pipeline.RunView) error {
 	}
 	return c.line(`%s
 
-The event has odd rows in it on purpose. A session without times, or a picture
-that is a web page, is rejected; a pick of a session that is not there is
-pending; a picture that the vendor has lost is missing; test registrations are
-filtered out; sessions that run in parallel get a master session (computed).
+The event has odd rows on purpose:
+  %s
 
 Where to look next:
-  %[2]s export %[3]s users
-  %[2]s export %[3]s sessions --format csv
-  %[2]s runs show %[4]s
-  ls %[5]s/*      the pictures
-`, verdict, c.self(), demoName, v.Run, photos)
+  %[3]s export %[4]s users
+  %[3]s export %[4]s sessions --format csv
+  %[3]s runs show %[5]s
+  ls %[6]s/*      the pictures`, verdict, strings.Join(oddities(v), "\n  "), c.self(), demoName, v.Run, photos)
+}
+
+// oddities explains the counts that people ask about, as far as there are any.
+func oddities(v pipeline.RunView) []string {
+	var sum run.Counts
+	for _, t := range v.Types {
+		sum = sum.Plus(t.Counts)
+	}
+	var out []string
+	for _, o := range []struct {
+		n    int
+		text string
+	}{
+		{sum.Rejected, "rejected   cannot be stored: sessions without times, a picture that is none"},
+		{sum.Pending, "pending    agenda picks that wait for a session that is not stored"},
+		{sum.Filtered, "filtered   agenda picks of sponsors, who get no schedule"},
+		{sum.Missing, "missing    pictures that the vendor does not have any more"},
+		{sum.Computed, "computed   master sessions: one for sessions that start together"},
+	} {
+		if o.n > 0 {
+			out = append(out, o.text)
+		}
+	}
+	return out
 }

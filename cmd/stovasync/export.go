@@ -115,7 +115,7 @@ type member struct {
 func envelope(r pipeline.Record) []member {
 	all := []member{
 		{"fp_ext_id", r.ID}, {"fp_type", r.Type}, {"fp_status", r.Status}, {"fp_owner", r.Owner},
-		{"content_hash", r.Hash}, {"source_lastmodified", r.LastModified}, {"updated_at", r.UpdatedAt.UTC().Format(time.RFC3339Nano)},
+		{"content_hash", r.Hash}, {"source_lastmodified", r.LastModified}, {"updated_at", instant(r.UpdatedAt)},
 		{"run", r.Run},
 	}
 	if r.LastModified == "" {
@@ -125,10 +125,14 @@ func envelope(r pipeline.Record) []member {
 		all = append(all, member{"fp_protect", r.Protect})
 	}
 	if !r.RemovedAt.IsZero() {
-		all = append(all, member{"removed_at", r.RemovedAt.UTC().Format(time.RFC3339Nano)})
+		all = append(all, member{"removed_at", instant(r.RemovedAt)})
 	}
 	return all
 }
+
+// instant writes a moment in RFC 3339, always as long, so that texts sort as
+// times do.
+func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z07:00") }
 
 // members are all names of a record: the envelope, then its fields by name.
 func members(r pipeline.Record) []member {

@@ -82,9 +82,9 @@ func (c *cli) failed(ctx context.Context, l *app.Local, names []string, f filter
 		return err
 	}
 	for _, group := range byCause(all, func(x pipeline.Failure) string { return x.Code }) {
-		g := newGrid("connection", "run", "type", ">page", ">rows", "  failed at (UTC)")
+		g := newGrid("connection", "run", "type", ">page", ">rows")
 		for _, x := range group {
-			g.row(x.Connection, x.Run, x.Type, cmp.Or(x.Page, "all"), rowsOf(x), "  "+stamp(x.At))
+			g.row(x.Connection, x.Run, x.Type, cmp.Or(x.Page, "all"), rowsOf(x))
 		}
 		if err := errors.Join(c.line("%s", group[0].Error), g.print(c.out), c.gap()); err != nil {
 			return err
@@ -222,6 +222,9 @@ func (c *cli) printRedriven(views []redrivenView, dry bool) error {
 		if err := errors.Join(c.line("%s", group[0].Failure.Error), g.print(c.out), c.gap()); err != nil {
 			return err
 		}
+	}
+	if slices.ContainsFunc(views, func(v redrivenView) bool { return v.Verdict == pipeline.Superseded }) {
+		return c.line("Types of older runs (superseded) are mended by a new sync only.")
 	}
 	if dry {
 		return c.line("Nothing was re-run: --dry-run.")

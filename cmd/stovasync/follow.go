@@ -122,6 +122,8 @@ func (v *lines) close() {}
 // progress says in a few words how far a type run is.
 func progress(tr pipeline.TypeRun) string {
 	switch {
+	case tr.State.Ended() && !tr.State.Succeeded():
+		return string(tr.State)
 	case tr.State.Ended():
 		return fmt.Sprintf("%s, %s", tr.State, count(tr.Counts().Read, "row"))
 	case tr.State == run.Waiting:

@@ -40,7 +40,7 @@ func (c *cli) runs(ctx context.Context, l *app.Local, names []string, limit int)
 	if err != nil {
 		return err
 	}
-	g := newGrid("run", "connection", "started (UTC)", "state", "mode", ">API calls", ">took")
+	g := newGrid("run", "connection", "state", "mode", ">API calls", ">took")
 	for _, r := range all {
 		v, _, err := l.Steps.Summary(ctx, r)
 		if err != nil {
@@ -52,7 +52,7 @@ func (c *cli) runs(ctx context.Context, l *app.Local, names []string, limit int)
 			}
 			continue
 		}
-		g.row(v.Run, v.Connection, stamp(v.Started), v.State, v.Mode, v.APICalls, seconds(v.Seconds))
+		g.row(v.Run, v.Connection, v.State, v.Mode, v.APICalls, seconds(v.Seconds))
 	}
 	switch {
 	case c.json:
@@ -129,7 +129,7 @@ func (c *cli) showRun(ctx context.Context, l *app.Local, id string) error {
 	if err := errors.Join(g.print(c.out), c.gap(), countsGrid(v).print(c.out)); err != nil {
 		return err
 	}
-	return errors.Join(c.section("Causes", causes), c.rejects(v), c.section("Warnings", warningLines(v.Warnings)))
+	return errors.Join(c.section("Causes", causes), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
 }
 
 func (c *cli) gap() error {
@@ -145,15 +145,14 @@ func (c *cli) section(title string, lines []string) error {
 	return err
 }
 
-func (c *cli) rejects(v pipeline.RunView) error {
-	if len(v.Rejects) == 0 {
-		return nil
+// rejectLines are the rejected rows, one a line: as a table the reasons would
+// not fit a screen.
+func rejectLines(rejects []run.Reject) []string {
+	var lines []string
+	for _, r := range rejects {
+		lines = append(lines, fmt.Sprintf("%s %s  %s: %s", r.Type, cmp.Or(r.ID, "(no id)"), r.Code, r.Reason))
 	}
-	g := newGrid("rejected", "id", "code", "reason")
-	for _, r := range v.Rejects {
-		g.row(r.Type, r.ID, r.Code, r.Reason)
-	}
-	return errors.Join(c.gap(), g.print(c.out))
+	return lines
 }
 
 func warningLines(warnings []run.Warning) []string {

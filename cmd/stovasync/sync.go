@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -145,15 +146,19 @@ func (c *cli) printRun(v pipeline.RunView) error {
 // rejected rows by their code, and warnings.
 func attention(v pipeline.RunView) []string {
 	var lines []string
+	ended := map[run.State][]string{} // types without pages, by how they ended
 	for _, t := range run.AllTypes() {
 		tv, ok := v.Types[t]
 		switch {
-		case !ok || tv.State == run.Complete:
+		case !ok || tv.State.Succeeded() && tv.Pages.Failed == 0:
 		case tv.Pages.Failed > 0:
 			lines = append(lines, fmt.Sprintf("%s: %s, %d of %s failed.", t, tv.State, tv.Pages.Failed, count(tv.Pages.Planned, "page")))
 		default:
-			lines = append(lines, fmt.Sprintf("%s: %s.", t, tv.State))
+			ended[tv.State] = append(ended[tv.State], string(t))
 		}
+	}
+	for _, state := range slices.Sorted(maps.Keys(ended)) {
+		lines = append(lines, fmt.Sprintf("%s: %s.", state, strings.Join(ended[state], ", ")))
 	}
 	type kind struct {
 		t    run.DataType
@@ -176,16 +181,24 @@ func attention(v pipeline.RunView) []string {
 	return lines
 }
 
-// verdict is the exit code of a run that has ended. The causes of failed types
-// are errors.
-func (c *cli) verdict(v pipeline.RunView) error {
-	var causes []string
+// causes are the errors of the types that failed, each once. A type that only
+// failed with one it needs has no cause of its own.
+func causes(v pipeline.RunView) []string {
+	var out []string
+	types := slices.Collect(maps.Keys(v.Types))
 	for _, t := range run.AllTypes() {
-		if cause := v.Types[t].Error; cause != "" && !slices.Contains(causes, cause) {
-			causes = append(causes, cause)
+		cause := v.Types[t].Error
+		follows := slices.ContainsFunc(run.Gates(t, types), func(g run.DataType) bool { return v.Types[g].Error != "" })
+		if cause != "" && !follows && !slices.Contains(out, cause) {
+			out = append(out, cause)
 		}
 	}
-	for _, cause := range causes {
+	return out
+}
+
+// verdict is the exit code of a run that has ended, after the errors of its types.
+func (c *cli) verdict(v pipeline.RunView) error {
+	for _, cause := range causes(v) {
 		fmt.Fprintln(c.err, cause)
 	}
 	switch v.State {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"time"
 
 	"stovasync/shared/config"
@@ -25,6 +24,8 @@ type CheckStep struct {
 	Code    string  `json:"code,omitempty"`    // of a failed step
 	Message string  `json:"message,omitempty"` // what was found, or what went wrong
 	Next    string  `json:"next,omitempty"`    // what to do about a failed step
+	// Warnings say what is unusual about a step that is ok.
+	Warnings []run.Warning `json:"warnings,omitempty"`
 }
 
 // checkTimeout bounds one step: a person waits for it.
@@ -35,7 +36,9 @@ type checker struct {
 	app    *App
 	conn   run.Connection
 	client *stova.Client
-	tell   func(CheckStep)
+	// warnings belong to the step under way.
+	warnings []run.Warning
+	tell     func(CheckStep)
 }
 
 // Check tests a connection step by step and tells each step as it ends. It
@@ -81,6 +84,7 @@ func (c *checker) step(ctx context.Context, name string, do func(context.Context
 		return false // whoever interrupted the test wants no verdict
 	}
 	s := CheckStep{Step: name, OK: err == nil, Message: message, Seconds: time.Since(start).Round(time.Millisecond).Seconds()}
+	s.Warnings, c.warnings = c.warnings, nil
 	if err != nil {
 		s.Code, s.Message, s.Next = explain(err)
 	}
@@ -111,15 +115,12 @@ func (c *checker) settings(ctx context.Context) (string, error) {
 		return "", err
 	}
 	c.client = client
-	found := []string{fmt.Sprintf("%d data types at %s", len(c.conn.DataTypes), hostOf(c.conn.EndPoint))}
 	parsed, err := config.ParseConnection(config.Render(c.conn))
 	if err != nil {
 		return "", err
 	}
-	for _, w := range parsed.Warnings {
-		found = append(found, w.Message)
-	}
-	return strings.Join(found, "; "), nil
+	c.warnings = parsed.Warnings
+	return fmt.Sprintf("%d data types at %s", len(c.conn.DataTypes), hostOf(c.conn.EndPoint)), nil
 }
 
 // authorise logs in.

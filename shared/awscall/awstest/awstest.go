@@ -52,23 +52,31 @@ func DynamoDB(t *testing.T) *dynamodb.Client {
 // Ledger makes a table Ledger and returns its name.
 func Ledger(t *testing.T, client *dynamodb.Client) string {
 	t.Helper()
-	return table(t, client, &dynamodb.CreateTableInput{
+	return table(t, client, ledger())
+}
+
+func ledger() *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
 		AttributeDefinitions: []ddb.AttributeDefinition{stringAttribute("pk"), stringAttribute("sk"), stringAttribute("failed")},
 		KeySchema:            keys("pk", "sk"),
 		GlobalSecondaryIndexes: []ddb.GlobalSecondaryIndex{{
 			IndexName: new("failed"), KeySchema: keys("failed", "pk"),
 			Projection: &ddb.Projection{ProjectionType: ddb.ProjectionTypeAll},
 		}},
-	})
+	}
 }
 
 // Records makes a table Records and returns its name.
 func Records(t *testing.T, client *dynamodb.Client) string {
 	t.Helper()
-	return table(t, client, &dynamodb.CreateTableInput{
+	return table(t, client, records())
+}
+
+func records() *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
 		AttributeDefinitions: []ddb.AttributeDefinition{stringAttribute("pk"), stringAttribute("fp_ext_id")},
 		KeySchema:            keys("pk", "fp_ext_id"),
-	})
+	}
 }
 
 func stringAttribute(name string) ddb.AttributeDefinition {

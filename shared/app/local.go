@@ -254,9 +254,6 @@ func sqsEvent(q run.Queue, m local.Message) events.SQSEvent {
 
 // idle waits until a message may be there, or ends the drive.
 func (d *driver) idle(ctx context.Context, q run.Queue, changed <-chan struct{}) error {
-	if err := d.finished(ctx); err != nil {
-		return err
-	}
 	wait := time.Second
 	next, ok, err := d.l.Store.Queue().NextVisible(ctx, q, d.connection)
 	if err != nil {
@@ -264,6 +261,8 @@ func (d *driver) idle(ctx context.Context, q run.Queue, changed <-chan struct{})
 	}
 	if ok {
 		wait = min(wait, max(time.Until(next), time.Millisecond))
+	} else if err := d.finished(ctx); err != nil {
+		return err
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

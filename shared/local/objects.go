@@ -39,7 +39,10 @@ func (o *Objects) Path(key string) (string, error) {
 	return filepath.Join(o.dir, filepath.FromSlash(name)), nil
 }
 
-// Put stores an object. The bytes are on the disk before the name is.
+var _ pipeline.Flusher = (*Objects)(nil)
+
+// Put stores an object. Unless it is lazy, the bytes are on the disk before
+// the name is.
 func (o *Objects) Put(ctx context.Context, key string, body io.ReadSeeker, info pipeline.ObjectInfo) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -53,7 +56,7 @@ func (o *Objects) Put(ctx context.Context, key string, body io.ReadSeeker, info 
 			return false, nil
 		}
 	}
-	temp, err := writeTemp(filepath.Join(o.dir, tempFolder), "*", body)
+	temp, err := writeTemp(filepath.Join(o.dir, tempFolder), "*", body, !info.Lazy)
 	made := false
 	if err == nil {
 		made, err = o.place(temp, path, info.IfAbsent)
@@ -88,15 +91,40 @@ func (o *Objects) place(temp, path string, ifAbsent bool) (made bool, err error)
 	return false, err
 }
 
-// writeTemp writes a new file of mode 0600 and waits until it is on the disk.
+// Flush waits until objects are on the disk. The first wait writes the file
+// system's journal for all of them, so that many cost little more than one.
+func (o *Objects) Flush(ctx context.Context, keys ...string) error {
+	for _, key := range keys {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		path, err := o.Path(key)
+		if err != nil {
+			return err
+		}
+		f, err := os.Open(path)
+		if isAbsent(err) {
+			continue
+		}
+		if err == nil {
+			err = errors.Join(f.Sync(), f.Close())
+		}
+		if err != nil {
+			return unavailable("flush object "+key, err)
+		}
+	}
+	return nil
+}
+
+// writeTemp writes a new file of mode 0600 and, with sync, waits until it is on the disk.
 // It returns the file's name also with an error, unless none was made.
-func writeTemp(dir, pattern string, body io.Reader) (string, error) {
+func writeTemp(dir, pattern string, body io.Reader, sync bool) (string, error) {
 	f, err := os.CreateTemp(dir, pattern)
 	if err != nil {
 		return "", err
 	}
 	_, err = io.Copy(f, body)
-	if err == nil {
+	if err == nil && sync {
 		err = f.Sync()
 	}
 	return f.Name(), errors.Join(err, f.Close())

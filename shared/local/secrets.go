@@ -39,7 +39,7 @@ func (s *Secrets) Put(ctx context.Context, connection, key string) error {
 		return err
 	}
 	// A dot cannot begin a connection's name, so the unfinished file is none.
-	temp, err := writeTemp(s.dir, ".new-*", strings.NewReader(key))
+	temp, err := writeTemp(s.dir, ".new-*", strings.NewReader(key), true)
 	if err == nil {
 		err = os.Rename(temp, filepath.Join(s.dir, connection))
 	}

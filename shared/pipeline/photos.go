@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,6 +124,7 @@ type picture struct {
 	w      work
 	record *RecordUpdate // of the photo record
 	link   *RecordUpdate // of the owner
+	stored string        // key of the object that was put
 }
 
 // photoPage fetches a page of pictures, several at once.
@@ -151,8 +153,8 @@ func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error
 		err := g.get(fetch, ctx, p)
 		return g.take(fetch, p, err)
 	}, func(id string) { g.rest = append(g.rest, id) })
-	if g.abort != nil {
-		return work{}, g.abort
+	if err := cmp.Or(g.abort, g.tally.verdict()); err != nil {
+		return work{}, err
 	}
 	if fetch.Err() != nil && !errors.Is(context.Cause(fetch), errMargin) {
 		return work{}, context.Cause(fetch)
@@ -171,8 +173,8 @@ type gallery struct {
 	rest    []string
 	records []RecordUpdate
 	links   []RecordUpdate
-	failed  int
-	good    int
+	stored  []string // keys of objects
+	tally   tally
 	abort   error
 }
 
@@ -184,7 +186,7 @@ func (g *gallery) take(fetch context.Context, p *picture, err error) bool {
 	defer g.mu.Unlock()
 	switch {
 	case err == nil:
-		g.good++
+		g.tally.good++
 		g.w.counts = g.w.counts.Plus(p.w.counts)
 		g.w.report.Rejects = append(g.w.report.Rejects, p.w.report.Rejects...)
 		if p.record != nil {
@@ -192,6 +194,9 @@ func (g *gallery) take(fetch context.Context, p *picture, err error) bool {
 		}
 		if p.link != nil {
 			g.links = append(g.links, *p.link)
+		}
+		if p.stored != "" {
+			g.stored = append(g.stored, p.stored)
 		}
 	case fetch.Err() != nil:
 		g.rest = append(g.rest, p.owner.ID)
@@ -201,16 +206,19 @@ func (g *gallery) take(fetch context.Context, p *picture, err error) bool {
 	default:
 		g.w.retry(p.owner.ID)
 		g.w.reject(run.Reject{Type: p.j.Type, ID: p.owner.ID, Code: string(fault.RowPoison), Reason: "its picture cannot be fetched: " + string(fault.CodeOf(err))})
-		if g.failed++; g.failed > tolerated && g.failed > g.good {
-			g.abort = err
-		}
+		g.tally.fail(err)
 	}
-	return g.abort == nil
+	return g.abort == nil && !g.tally.down()
 }
 
 // write stores the photo records, then the owners' links: a link promises the
 // object and its record.
 func (g *gallery) write(ctx context.Context, j job) error {
+	if f, ok := g.s.Objects.(Flusher); ok && len(g.stored) > 0 {
+		if err := f.Flush(ctx, g.stored...); err != nil {
+			return storeError(fmt.Errorf("flush %d pictures: %w", len(g.stored), err))
+		}
+	}
 	if len(g.records) > 0 {
 		if _, err := g.s.Records.Update(ctx, j.Connection, j.Type, g.s.now(), g.records); err != nil {
 			return storeError(fmt.Errorf("store %d photo records: %w", len(g.records), err))
@@ -269,7 +277,7 @@ func (p *picture) request(url string) photo.Request {
 // keep puts a picture into the objects and makes its record.
 func (g *gallery) keep(ctx context.Context, p *picture, url string, pic photo.Picture) error {
 	key := photoObject(p.j, p.owner.ID, pic.Hash, pic.Ext)
-	if _, err := g.s.Objects.Put(ctx, key, pic.Body, ObjectInfo{ContentType: pic.ContentType, IfAbsent: true}); err != nil {
+	if _, err := g.s.Objects.Put(ctx, key, pic.Body, ObjectInfo{ContentType: pic.ContentType, IfAbsent: true, Lazy: true}); err != nil {
 		return storeError(fmt.Errorf("put a picture: %w", err))
 	}
 	p.state(url, photo.Stored, map[string]any{
@@ -277,6 +285,7 @@ func (g *gallery) keep(ctx context.Context, p *picture, url string, pic photo.Pi
 		"width": int64(pic.Width), "height": int64(pic.Height), "etag": pic.ETag, "last_modified": pic.LastModified,
 	}, true)
 	p.linkTo(key)
+	p.stored = key
 	return nil
 }
 

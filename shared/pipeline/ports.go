@@ -161,6 +161,16 @@ type ObjectInfo struct {
 	ContentType string
 	// IfAbsent keeps what the key already holds.
 	IfAbsent bool
+	// Lazy says that nothing points to the object yet, or that it can be had
+	// again: an adapter may leave it to a Flush to make it outlast a power cut.
+	Lazy bool
+}
+
+// Flusher is what Objects may offer besides: waiting for lazy objects.
+type Flusher interface {
+	// Flush returns when the objects under keys outlast a power cut. One that
+	// holds nothing is no error.
+	Flush(ctx context.Context, keys ...string) error
 }
 
 // Objects is the store of plans, raw pages, photos and reports: a bucket or a

@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 )
 
@@ -40,7 +41,7 @@ func putRaw(ctx context.Context, o Objects, key string, p RawPage, ids []string)
 	if err := errors.Join(p.encode(z, ids), z.Close()); err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	if _, err := o.Put(ctx, key, bytes.NewReader(b.Bytes()), ObjectInfo{ContentType: "application/gzip"}); err != nil {
+	if _, err := o.Put(ctx, key, bytes.NewReader(b.Bytes()), ObjectInfo{ContentType: "application/gzip", Lazy: true}); err != nil {
 		return storeError(fmt.Errorf("put %s: %w", key, err))
 	}
 	return nil
@@ -77,16 +78,27 @@ func (p RawPage) encode(w io.Writer, ids []string) error {
 	return nil
 }
 
-// getRaw reads what putRaw stored; ok is false when the key holds nothing.
+// getRaw reads what putRaw stored; ok is false when the key holds nothing, or
+// something a power cut has torn: the rows can be fetched again.
 func getRaw(ctx context.Context, o Objects, key string) (p RawPage, ok bool, err error) {
 	text, ok, err := getGzip(ctx, o, key)
+	if torn(err) {
+		return RawPage{}, false, nil
+	}
 	if err != nil || !ok {
 		return RawPage{}, false, err
 	}
 	if err := p.decode(text); err != nil {
-		return RawPage{}, false, fmt.Errorf("decode %s: %w", key, err)
+		return RawPage{}, false, nil
 	}
 	return p, true, nil
+}
+
+// torn reports whether a compressed text ends or breaks before its end.
+func torn(err error) bool {
+	_, corrupt := errors.AsType[flate.CorruptInputError](err)
+	return corrupt || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
 }
 
 // errRaw is a raw page whose lines are not as encode writes them.

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +45,7 @@ func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawP
 	if err != nil {
 		return raw, nil, calls, err
 	}
-	if !leads {
+	if !leads || !j.Run.Ended.IsZero() { // nobody reads raw pages of a run that has ended
 		return raw, rest, calls, nil
 	}
 	raw.Next = ""
@@ -110,8 +111,32 @@ func (r RawPage) lacks(ids []string) []string {
 }
 
 // tolerated is how many failing rows a page bears whatever its size; above it
-// the page fails when most of its rows did.
+// the page fails when most of the rows tried did.
 const tolerated = 3
+
+// hopeless is after how many failures, with nothing else, a page gives up
+// early: the vendor is down, and every further row would cost all its tries.
+const hopeless = 10
+
+// tally tells a few bad rows from trouble that is not theirs. Bad rows may all
+// come first, so most of them are counted at the end.
+type tally struct {
+	good, failed int
+	last         error
+}
+
+func (t *tally) fail(err error) { t.failed, t.last = t.failed+1, err }
+
+// down reports whether nothing has worked so far.
+func (t *tally) down() bool { return t.good == 0 && t.failed >= hopeless }
+
+// verdict is the error of a page of which most rows failed.
+func (t *tally) verdict() error {
+	if t.failed > tolerated && t.failed > t.good {
+		return t.last
+	}
+	return nil
+}
 
 // fetcher fetches the rows of one page, several at once.
 type fetcher struct {
@@ -119,10 +144,10 @@ type fetcher struct {
 	stream run.Stream
 	raw    *RawPage
 
-	mu     sync.Mutex
-	rest   []string
-	failed int
-	abort  error // a failure of more than one row
+	mu    sync.Mutex
+	rest  []string
+	tally tally
+	abort error // a failure of more than one row
 }
 
 // fetch gets the rows of ids into raw and returns those it had no time for, in
@@ -136,12 +161,13 @@ func (f *fetcher) fetch(ctx context.Context, s *Steps, ids []string) ([]string, 
 		ctx, cancel = context.WithDeadlineCause(ctx, deadline.Add(-s.margin()), errMargin)
 		defer cancel()
 	}
+	f.tally.good = len(f.raw.Rows)
 	each(s.fetches(), ids, func(id string) bool {
 		row, err := f.src.Row(ctx, f.stream, id)
 		return f.take(ctx, id, row, err)
 	}, func(id string) { f.rest = append(f.rest, id) })
-	if f.abort != nil {
-		return nil, f.abort
+	if err := cmp.Or(f.abort, f.tally.verdict()); err != nil {
+		return nil, err
 	}
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errMargin) {
 		return nil, context.Cause(ctx)
@@ -159,6 +185,7 @@ func (f *fetcher) take(ctx context.Context, id string, row json.RawMessage, err 
 	switch {
 	case err == nil:
 		f.raw.Rows[id] = row
+		f.tally.good++
 	case errors.Is(err, stova.ErrGone):
 		f.raw.Gone = append(f.raw.Gone, id)
 	case ctx.Err() != nil:
@@ -171,12 +198,9 @@ func (f *fetcher) take(ctx context.Context, id string, row json.RawMessage, err 
 			f.raw.Poison = map[string]string{}
 		}
 		f.raw.Poison[id] = string(fault.CodeOf(err))
-		f.failed++
-		if f.failed > tolerated && f.failed > len(f.raw.Rows) {
-			f.abort = err // most rows fail: it is not the rows
-		}
+		f.tally.fail(err)
 	}
-	return f.abort == nil
+	return f.abort == nil && !f.tally.down()
 }
 
 // poisonous reports whether a failure may lie with one row alone.

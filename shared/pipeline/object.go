@@ -3,10 +3,12 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -110,8 +112,9 @@ func rawObject(conn, id string, s run.Stream, page string) string {
 	return fmt.Sprintf("%s%s/%s.json.gz", rawPrefix(conn, id), s, page)
 }
 func rawPrefix(conn, id string) string { return fmt.Sprintf("raw/%s/%s/", conn, id) }
-func restObject(conn, id string, t run.DataType, page string) string {
-	return fmt.Sprintf("plans/%s/%s/rest/%s/%s.json.gz", conn, id, t, page)
+func restObject(conn, id string, t run.DataType, page string, ids []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
+	return fmt.Sprintf("plans/%s/%s/rest/%s/%s-%x.json.gz", conn, id, t, page, sum[:4])
 }
 func reportObject(conn, id string, t run.DataType, page string) string {
 	return fmt.Sprintf("reports/%s/%s/%s/%s.json.gz", conn, id, t, page)

@@ -212,7 +212,9 @@ func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered b
 
 // passOn hands the rest of a page on: its ids, then one transaction, then its task.
 func (s *Steps) passOn(ctx context.Context, j job, p Page, rest []string, o Outcome) error {
-	key := restObject(j.Connection, j.Task.Run, j.Type, nextName(p.Name))
+	// Two deliveries at once may leave different rests: each keeps its own, and
+	// the transaction of the faster one says which counts.
+	key := restObject(j.Connection, j.Task.Run, j.Type, nextName(p.Name), rest)
 	if _, err := putJSON(ctx, s.Objects, key, rest, false); err != nil {
 		return err
 	}

@@ -318,7 +318,7 @@ func (w *world) change() {
 	touch("1002", func(p *person) { p.Status = "Attended" })
 	touch("1003", func(p *person) { p.Photo = "" })
 	touch("1004", func(p *person) { p.Category, p.Level, p.Company = "Sponsor", "Bronze", "Moved" }) // R6, one way
-	touch("1100", func(p *person) { p.Category = "Delegate" })                                    // R6, the other way
+	touch("1100", func(p *person) { p.Category = "Delegate" })                                       // R6, the other way
 	touch("1005", func(p *person) { p.Status = "Cancelled" })
 	v.people["1020"] = &person{ID: "1020", First: "New", Status: "Confirmed", Modified: now.AddDate(-1, 0, 0), Picks: []string{"6003_1"}}
 	v.sessions["6002_1"].Start = "11:30:00" // its group falls apart

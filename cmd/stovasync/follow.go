@@ -190,7 +190,7 @@ func (v *bars) update(all []pipeline.TypeRun, calls int64) {
 const width = 20
 
 func (v *bars) bar(i int, t run.DataType) *mpb.Bar {
-	return v.p.New(0, mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
+	return v.p.New(0, mpb.BarStyle().Lbound("[").Filler("=").Tip("=").Padding(" ").Rbound("]"),
 		mpb.BarPriority(i), mpb.BarWidth(width),
 		mpb.PrependDecorators(decor.Name(fmt.Sprintf("%-16s ", t))),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
@@ -208,4 +208,5 @@ func (v *bars) close() {
 	v.foot.Abort(false)
 	v.p.Wait()
 	v.screen.lift(nil)
+	fmt.Fprintln(v.screen)
 }

@@ -18,7 +18,7 @@ type twinFlags struct {
 	faults []string
 }
 
-// addEvent adds the flags of the event; demo takes some of them too.
+// addEvent adds the flags that demo takes too.
 func (f *twinFlags) addEvent(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.event.Attendees, "attendees", 500, "attendees of the event, sponsors included")
 	cmd.Flags().Uint64Var(&f.event.Seed, "seed", 0, "another number makes another event")
@@ -39,6 +39,12 @@ Faults on demand: --fault SPEC, as often as you like. SPEC is
 		Args:    exactly(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.twin(cmd, f) },
 	}
+	f.add(cmd)
+	return cmd
+}
+
+// add adds all flags.
+func (f *twinFlags) add(cmd *cobra.Command) {
 	f.addEvent(cmd)
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 takes a free one")
 	cmd.Flags().IntVar(&f.event.Sessions, "sessions", 40, "sessions of the event")
@@ -48,7 +54,6 @@ Faults on demand: --fault SPEC, as often as you like. SPEC is
 	cmd.Flags().BoolVar(&f.event.Oddities, "oddities", false, "put in one of every odd row the vendor is known to send")
 	cmd.Flags().DurationVar(&f.server.Delay, "delay", 0, "wait this long before every answer, such as 100ms")
 	cmd.Flags().StringArrayVar(&f.faults, "fault", nil, "something that goes wrong, as above; may be repeated")
-	return cmd
 }
 
 // check refuses numbers that mean nothing. The generator takes 0 for its

@@ -23,8 +23,40 @@ const photoPageSize = 20
 // incremental runs.
 const dueAfter = 24 * time.Hour
 
-// ownerPhoto is the target field that names an owner's picture.
-const ownerPhoto = "photo"
+// ownerKind is a kind of record that owns pictures.
+type ownerKind struct {
+	name  string // as in owner_type and in the keys of objects
+	of    run.DataType
+	field string // the target field that names the picture
+}
+
+// ownerKinds returns who owns the pictures of a photo type. Sponsors' logos
+// have no type of their own at this vendor: where logo is mapped they travel
+// with user photos (spotme-model.md §5.7). An attendee is active as one of the
+// two, never as both (R4, R6).
+func (j job) ownerKinds() []ownerKind {
+	if j.Type == run.PresenterPhotos {
+		return []ownerKind{{"presenter", run.Presenters, "photo"}}
+	}
+	kinds := []ownerKind{{"person", run.Users, "photo"}}
+	if j.Set.Maps(run.Sponsors, "logo") {
+		kinds = append(kinds, ownerKind{"sponsor", run.Sponsors, "logo"})
+	}
+	return kinds
+}
+
+// owner is a record that names a picture, or links to one it no longer names.
+type owner struct {
+	ownerKind
+	Record
+}
+
+func (o owner) value() string { return text(o.Fields, o.field) }
+
+// mayOwn reports whether a record is one whose picture is asked for (P11).
+func (o owner) mayOwn() bool {
+	return o.ID != "" && o.Status == "active" && o.RemovedAt.IsZero() && (o.value() != "" || text(o.Fields, photoField) != "")
+}
 
 // volatile are the fields of a photo record that say when and how it was
 // fetched, not what it is: they do not make a record changed.
@@ -51,20 +83,22 @@ func (s *Steps) planPhotos(ctx context.Context, j job, p *Plan) error {
 	}
 	var chosen []string
 	now := s.now()
-	for owner, err := range s.Records.Scan(ctx, j.Connection, j.Type.Owner(), Scan{}) {
-		if err != nil {
-			return storeError(err)
-		}
-		named := text(owner.Fields, ownerPhoto) != ""
-		linked := text(owner.Fields, photoField) != ""
-		if owner.Status != "active" || !named && !linked {
-			continue
-		}
-		if named {
-			p.All = append(p.All, owner.ID)
-		}
-		if !named || full || s.photoDue(j, owner, have[owner.ID], now) {
-			chosen = append(chosen, owner.ID)
+	for _, kind := range j.ownerKinds() {
+		for r, err := range s.Records.Scan(ctx, j.Connection, kind.of, Scan{}) {
+			if err != nil {
+				return storeError(err)
+			}
+			o := owner{kind, r}
+			if !o.mayOwn() {
+				continue
+			}
+			named := o.value() != ""
+			if named {
+				p.All = append(p.All, o.ID)
+			}
+			if !named || full || s.photoDue(j, o, have[o.ID], now) {
+				chosen = append(chosen, o.ID)
+			}
 		}
 	}
 	p.Pages = cut(chosen, photoPageSize)
@@ -88,27 +122,27 @@ func fetchedAt(r Record) time.Time {
 }
 
 // photoDue reports whether an incremental run asks for an owner's picture.
-func (s *Steps) photoDue(j job, owner, have Record, now time.Time) bool {
+func (s *Steps) photoDue(j job, o owner, have Record, now time.Time) bool {
 	if have.ID == "" {
 		return true
 	}
 	// A value that makes no address has none, as its record will have none.
-	if url, _ := sourceURL(j, owner); url != text(have.Fields, "source_url") {
+	if url, _ := sourceURL(j, o); url != text(have.Fields, "source_url") {
 		return true
 	}
 	if text(have.Fields, "state") == string(photo.Stored) {
-		return text(owner.Fields, photoField) != text(have.Fields, "object_key")
+		return text(o.Fields, photoField) != text(have.Fields, "object_key")
 	}
 	return now.Sub(have.FetchedAt) >= dueAfter
 }
 
 // sourceURL is where an owner's picture is.
-func sourceURL(j job, owner Record) (string, error) {
+func sourceURL(j job, o owner) (string, error) {
 	base := j.Conn.PersonPhotoEndpoint
 	if j.Type == run.PresenterPhotos {
 		base = j.Conn.PresenterPhotoEndpoint
 	}
-	value := text(owner.Fields, ownerPhoto)
+	value := o.value()
 	return photo.SourceURL(base, photo.Values{
 		AccountID: j.Conn.AccountID, EventID: j.Conn.EventID, ID: value, Name: value, Value: value,
 	}, j.Conn.AllowedPhotoHosts)
@@ -117,7 +151,7 @@ func sourceURL(j job, owner Record) (string, error) {
 // picture is one owner's picture on its way.
 type picture struct {
 	j     job
-	owner Record
+	owner owner
 	old   Record // the photo record; zero when there is none
 	at    time.Time
 
@@ -129,9 +163,9 @@ type picture struct {
 
 // photoPage fetches a page of pictures, several at once.
 func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error) {
-	owners, err := s.Records.Get(ctx, j.Connection, j.Type.Owner(), ids)
+	owners, err := s.owners(ctx, j, ids)
 	if err != nil {
-		return work{}, storeError(fmt.Errorf("read %d owners: %w", len(ids), err))
+		return work{}, err
 	}
 	old, err := s.Records.Get(ctx, j.Connection, j.Type, ids)
 	if err != nil {
@@ -143,13 +177,13 @@ func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error
 		fetch, cancel = context.WithDeadlineCause(ctx, deadline.Add(-s.margin()), errMargin)
 		defer cancel()
 	}
-	g := gallery{s: s, from: s.Connector.Downloader(j.Conn)}
+	g := gallery{s: s, from: s.Connector.Downloader(j.Conn), links: map[run.DataType][]RecordUpdate{}}
 	each(s.fetches(), ids, func(id string) bool {
-		owner, ok := owners[id]
-		if !ok || !owner.RemovedAt.IsZero() || owner.Status != "active" {
+		o, ok := owners[id]
+		if !ok {
 			return true
 		}
-		p := &picture{j: j, owner: owner, old: old[id], at: s.now()}
+		p := &picture{j: j, owner: o, old: old[id], at: s.now()}
 		err := g.get(fetch, ctx, p)
 		return g.take(fetch, p, err)
 	}, func(id string) { g.rest = append(g.rest, id) })
@@ -163,6 +197,23 @@ func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error
 	return g.w, g.write(ctx, j)
 }
 
+// owners reads who owns the pictures of a page.
+func (s *Steps) owners(ctx context.Context, j job, ids []string) (map[string]owner, error) {
+	all := make(map[string]owner, len(ids))
+	for _, kind := range j.ownerKinds() {
+		records, err := s.Records.Get(ctx, j.Connection, kind.of, ids)
+		if err != nil {
+			return nil, storeError(fmt.Errorf("read %d owners: %w", len(ids), err))
+		}
+		for id, r := range records {
+			if o := (owner{kind, r}); o.mayOwn() {
+				all[id] = o
+			}
+		}
+	}
+	return all, nil
+}
+
 // gallery gathers the pictures of a page.
 type gallery struct {
 	s    *Steps
@@ -172,7 +223,7 @@ type gallery struct {
 	w       work
 	rest    []string
 	records []RecordUpdate
-	links   []RecordUpdate
+	links   map[run.DataType][]RecordUpdate // by the type of the owner
 	stored  []string // keys of objects
 	tally   tally
 	abort   error
@@ -193,7 +244,7 @@ func (g *gallery) take(fetch context.Context, p *picture, err error) bool {
 			g.records = append(g.records, *p.record)
 		}
 		if p.link != nil {
-			g.links = append(g.links, *p.link)
+			g.links[p.owner.of] = append(g.links[p.owner.of], *p.link)
 		}
 		if p.stored != "" {
 			g.stored = append(g.stored, p.stored)
@@ -224,9 +275,13 @@ func (g *gallery) write(ctx context.Context, j job) error {
 			return storeError(fmt.Errorf("store %d photo records: %w", len(g.records), err))
 		}
 	}
-	if len(g.links) > 0 {
-		if _, err := g.s.Records.Update(ctx, j.Connection, j.Type.Owner(), g.s.now(), g.links); err != nil {
-			return storeError(fmt.Errorf("link %d photos: %w", len(g.links), err))
+	for _, kind := range j.ownerKinds() {
+		links := g.links[kind.of]
+		if len(links) == 0 {
+			continue
+		}
+		if _, err := g.s.Records.Update(ctx, j.Connection, kind.of, g.s.now(), links); err != nil {
+			return storeError(fmt.Errorf("link %d photos: %w", len(links), err))
 		}
 	}
 	return nil
@@ -234,7 +289,7 @@ func (g *gallery) write(ctx context.Context, j job) error {
 
 // get fetches one picture and says what to store of it.
 func (g *gallery) get(fetch, ctx context.Context, p *picture) (err error) {
-	if text(p.owner.Fields, ownerPhoto) == "" {
+	if p.owner.value() == "" {
 		p.w.counts.Read++
 		p.w.counts.Changed++
 		p.unlink()
@@ -276,7 +331,7 @@ func (p *picture) request(url string) photo.Request {
 
 // keep puts a picture into the objects and makes its record.
 func (g *gallery) keep(ctx context.Context, p *picture, url string, pic photo.Picture) error {
-	key := photoObject(p.j, p.owner.ID, pic.Hash, pic.Ext)
+	key := p.object(pic.Hash, pic.Ext)
 	if _, err := g.s.Objects.Put(ctx, key, pic.Body, ObjectInfo{ContentType: pic.ContentType, IfAbsent: true, Lazy: true}); err != nil {
 		return storeError(fmt.Errorf("put a picture: %w", err))
 	}
@@ -289,14 +344,10 @@ func (g *gallery) keep(ctx context.Context, p *picture, url string, pic photo.Pi
 	return nil
 }
 
-// photoObject is the key of a picture: by its content, so that a key never
-// changes what it holds.
-func photoObject(j job, owner, hash, ext string) string {
-	kind := "person"
-	if j.Type == run.PresenterPhotos {
-		kind = "presenter"
-	}
-	return fmt.Sprintf("%s/%s/%s/%s.%s", j.Conn.EventID, kind, owner, hash, strings.TrimPrefix(ext, "."))
+// object is the key of a picture: by its content, so that a key never changes
+// what it holds.
+func (p *picture) object(hash, ext string) string {
+	return fmt.Sprintf("%s/%s/%s/%s.%s", p.j.Conn.EventID, p.owner.name, p.owner.ID, hash, strings.TrimPrefix(ext, "."))
 }
 
 // missing: the vendor has no such file. What is stored of the same source
@@ -330,8 +381,7 @@ func (p *picture) absent(url string, state photo.State, reason string) {
 // state makes the update of the photo record, if it says something new, and
 // counts it where counted.
 func (p *picture) state(url string, state photo.State, fields map[string]any, counted bool) {
-	kind := strings.TrimSuffix(p.j.Type.RecordType(), "_photo")
-	fields["owner_type"], fields["owner_ext_id"], fields["state"] = kind, p.owner.ID, string(state)
+	fields["owner_type"], fields["owner_ext_id"], fields["state"] = p.owner.name, p.owner.ID, string(state)
 	if url != "" {
 		fields["source_url"] = url
 	}

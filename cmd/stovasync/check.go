@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -35,16 +37,17 @@ func (c *cli) check(ctx context.Context, l *app.Local, name string) error {
 	}
 	v := checkView{Steps: []app.CheckStep{}}
 	failed := 0
+	var printing error
 	err := l.Check(ctx, name, func(s app.CheckStep) {
 		v.Steps = append(v.Steps, s)
 		if !s.OK {
 			failed++
 		}
 		if !c.json {
-			c.printStep(s)
+			printing = errors.Join(printing, c.printStep(s))
 		}
 	})
-	if err != nil {
+	if err := errors.Join(err, printing); err != nil {
 		return err
 	}
 	switch {
@@ -62,21 +65,22 @@ func (c *cli) check(ctx context.Context, l *app.Local, name string) error {
 }
 
 // printStep prints a step as soon as it has ended: the slow ones make people wait.
-func (c *cli) printStep(s app.CheckStep) {
-	verdict := "ok"
+func (c *cli) printStep(s app.CheckStep) error {
+	verdict, message := "ok", s.Message
+	var more []string
 	if !s.OK {
-		verdict = "FAILED"
+		verdict, message = "FAILED", s.Code+": "+s.Message
+		more = append(more, s.Next)
 	}
-	fmt.Fprintf(c.out, "%-16s %-6s %6.2f s  ", s.Step, verdict, s.Seconds)
-	if s.OK {
-		fmt.Fprintln(c.out, s.Message)
-		for _, w := range s.Warnings {
-			fmt.Fprintf(c.out, "  warning: %s\n", w.Message)
+	for _, w := range s.Warnings {
+		more = append(more, "warning: "+w.Message)
+	}
+	text := fmt.Sprintf("%-16s %-6s %6.2f s  %s\n", s.Step, verdict, s.Seconds, message)
+	for _, m := range more {
+		if m != "" {
+			text += "  " + m + "\n"
 		}
-		return
 	}
-	fmt.Fprintf(c.out, "%s: %s\n", s.Code, s.Message)
-	if s.Next != "" {
-		fmt.Fprintf(c.out, "  %s\n", s.Next)
-	}
+	_, err := io.WriteString(c.out, text)
+	return err
 }

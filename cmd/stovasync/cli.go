@@ -66,15 +66,15 @@ func (c *cli) exit(ctx context.Context, err error) int {
 		return int(s)
 	}
 	if m, ok := errors.AsType[interrupted](err); ok {
-		fmt.Fprintln(c.err, m.Error())
+		c.say("%s\n", m.Error())
 		return exitError
 	}
 	if ctx.Err() != nil {
-		fmt.Fprintln(c.err, "interrupted")
+		c.say("interrupted\n")
 		return exitError
 	}
 	for _, line := range errorLines(err) {
-		fmt.Fprintln(c.err, line)
+		c.say("%s\n", line)
 	}
 	return exitError
 }
@@ -194,6 +194,12 @@ func (s *screen) Write(b []byte) (int, error) {
 	}
 	return s.under.Write(b)
 }
+
+// say prints a message. When it cannot be printed there is nobody to tell.
+func (s *screen) say(format string, args ...any) { _, _ = fmt.Fprintf(s, format, args...) }
+
+// say prints a message for the person at the terminal.
+func (c *cli) say(format string, args ...any) { c.err.say(format, args...) }
 
 func (s *screen) lift(above io.Writer) {
 	s.mu.Lock()

@@ -107,7 +107,7 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 
 func (c *cli) warn(warnings []run.Warning) {
 	for _, w := range warnings {
-		fmt.Fprintf(c.err, "warning %s: %s\n", w.Code, w.Message)
+		c.say("warning %s: %s\n", w.Code, w.Message)
 	}
 }
 
@@ -173,9 +173,9 @@ func (c *cli) askKey(name string) (string, error) {
 	if !ok || !term.IsTerminal(int(terminal.Fd())) {
 		return "", invalid("give it with --key-file F, as key in the file, or as STOVASYNC_KEY", "connection %s has no key", name)
 	}
-	fmt.Fprintf(c.err, "API key of connection %s (it will not be shown): ", name)
+	c.say("API key of connection %s (it will not be shown): ", name)
 	typed, err := term.ReadPassword(int(terminal.Fd()))
-	fmt.Fprintln(c.err)
+	c.say("\n")
 	if err != nil {
 		return "", invalid("give it with --key-file F", "the key was not read from the terminal")
 	}

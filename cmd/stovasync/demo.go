@@ -76,7 +76,7 @@ func (c *cli) demo(cmd *cobra.Command, dir string, f twinFlags) (err error) {
 		if err != nil {
 			return err
 		}
-		defer r.Close()
+		defer func() { _ = r.Close() }() // it only stops listening
 		return c.demoRuns(ctx, l, dir, r, e)
 	})
 }
@@ -121,7 +121,7 @@ func (c *cli) demoRuns(ctx context.Context, l *app.Local, dir string, r *stovate
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.err, "An invented event of %s, %s, %s is served on %s.\n",
+	c.say("An invented event of %s, %s, %s is served on %s.\n",
 		count(len(e.People), "attendee"), count(len(e.Sessions), "session"), count(len(e.Speakers), "speaker"), r.URL())
 	out := demoView{Target: c.target}
 	start := pipeline.Start{Connection: demoName, Mode: run.Full}

@@ -160,16 +160,15 @@ func (e *exporter) object(all []member) error {
 	for i, m := range all {
 		doc, err := encode(m.value)
 		if err != nil {
-			return fmt.Errorf("encode %s: %v", m.name, err)
+			return fmt.Errorf("encode %s: %w", m.name, err)
 		}
 		lead := ','
 		if i == 0 {
 			lead = '{'
 		}
-		// The writer keeps its first error; the last write returns it.
-		e.out.WriteRune(lead)
-		e.out.WriteString(`"` + m.name + `":`)
-		e.out.Write(doc)
+		if _, err := fmt.Fprintf(e.out, "%c%q:%s", lead, m.name, doc); err != nil {
+			return err
+		}
 	}
 	_, err := e.out.WriteString("}\n")
 	return err

@@ -112,7 +112,7 @@ func (v *lines) update(all []pipeline.TypeRun, calls int64) {
 		if !moved && (tr.State != run.Running || time.Since(last.at) < tellEvery) {
 			continue
 		}
-		fmt.Fprintf(v.c.err, "%-16s %s\n", tr.Type, progress(tr))
+		v.c.say("%-16s %s\n", tr.Type, progress(tr))
 		v.told[tr.Type] = told{tr.State, time.Now()}
 	}
 }
@@ -208,5 +208,5 @@ func (v *bars) close() {
 	v.foot.Abort(false)
 	v.p.Wait()
 	v.screen.lift(nil)
-	fmt.Fprintln(v.screen)
+	v.screen.say("\n")
 }

@@ -51,12 +51,15 @@ func TestStories(t *testing.T) {
 const patience = 30 * time.Second
 
 func await(ts *testscript.TestScript, what string, happened func() bool) {
-	deadline := time.Now().Add(patience)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	deadline := time.After(patience)
 	for !happened() {
-		if time.Now().After(deadline) {
+		select {
+		case <-deadline:
 			ts.Fatalf("waited in vain for %s", what)
+		case <-look.C:
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 

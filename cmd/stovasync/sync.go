@@ -84,12 +84,12 @@ func (c *cli) sync(ctx context.Context, l *app.Local, name string, f syncFlags) 
 func (c *cli) warnRemovals(conn run.Connection, f syncFlags) {
 	for _, on := range conn.RemoveOutdated {
 		if on || f.removals > 0 {
-			fmt.Fprintln(c.err, "warning: this version removes no records, whatever removeOutdated says")
+			c.say("warning: this version removes no records, whatever removeOutdated says\n")
 			return
 		}
 	}
 	if f.removals > 0 {
-		fmt.Fprintln(c.err, "warning: this version removes no records; --approve-removals changes nothing")
+		c.say("warning: this version removes no records; --approve-removals changes nothing\n")
 	}
 }
 
@@ -102,7 +102,7 @@ func (c *cli) runToEnd(ctx context.Context, l *app.Local, start pipeline.Start) 
 	err := l.Sync(f.meter(ctx), start, func(s pipeline.Started) {
 		id = s.Run.ID
 		if s.Resumed {
-			fmt.Fprintf(c.err, "Going on with run %s, which was interrupted.\n", id)
+			c.say("Going on with run %s, which was interrupted.\n", id)
 		}
 		f.start(ctx, id)
 	})
@@ -199,7 +199,7 @@ func causes(v pipeline.RunView) []string {
 // verdict is the exit code of a run that has ended, after the errors of its types.
 func (c *cli) verdict(v pipeline.RunView) error {
 	for _, cause := range causes(v) {
-		fmt.Fprintln(c.err, cause)
+		c.say("%s\n", cause)
 	}
 	switch v.State {
 	case run.Complete:

@@ -109,7 +109,7 @@ func (c *cli) twin(cmd *cobra.Command, f twinFlags) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it only stops listening
 	file := twinConnection("twin", r, e)
 	if c.json {
 		err = printJSON(c.out, twinView{r.URL(), r.EndPoint(), e.AccountID, e.ID, e.Key, file})
@@ -119,7 +119,7 @@ func (c *cli) twin(cmd *cobra.Command, f twinFlags) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.err, "The twin listens on %s until it is interrupted.\n", r.URL())
+	c.say("The twin listens on %s until it is interrupted.\n", r.URL())
 	select {
 	case <-ctx.Done():
 		return nil

@@ -136,7 +136,9 @@ func (c *checker) event(ctx context.Context) (string, error) {
 	}
 	zone := cmp.Or(e.Zone, c.conn.Timezone)
 	if zone == "" {
-		return "", fault.New(fault.ConfigInvalid, "the event does not tell its time zone, and sessions need one", "set timezone, such as Europe/London")
+		zone = "UTC"
+		c.warnings = []run.Warning{{Code: string(fault.ConfigInvalid),
+			Message: "the event does not tell its time zone: times are taken as UTC; set timezone, such as Europe/London"}}
 	}
 	found := fmt.Sprintf("%s, %s to %s, %s", cmp.Or(e.Name, "without a name"), e.StartDate, e.EndDate, zone)
 	if e.Status != "" {
@@ -187,7 +189,7 @@ func (c *checker) photoHost(ctx context.Context, base string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer pic.Close()
+	defer func() { _ = pic.Close() }() // its bytes are of no use here
 	if pic.Reason.Code == fault.PhotoHost {
 		return "", fault.New(fault.PhotoHost, pic.Reason.Text, "check the photo endpoint, allowedPhotoHosts and allowPrivateHosts")
 	}

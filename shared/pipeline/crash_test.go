@@ -33,12 +33,12 @@ func (w *world) task(kind run.Kind, id string, typ run.DataType, page string) ru
 
 func TestAPlannerThatDiesWhileRegisteringEndsInTheSameStore(t *testing.T) {
 	t.Parallel()
-	// 130 pages: three batches are registered.
+	// 60 pages: two batches are registered.
 	crowd := func(t *testing.T) *world {
 		w := newWorld(t, 0).only(run.Users)
 		w.conn.PageSize = 1
 		w.save()
-		for i := range 130 {
+		for i := range 60 {
 			id := strconv.Itoa(2001 + i)
 			w.vendor.people[id] = &person{ID: id, First: "Ada", Status: "Confirmed", Modified: w.clock.now()}
 		}
@@ -50,7 +50,7 @@ func TestAPlannerThatDiesWhileRegisteringEndsInTheSameStore(t *testing.T) {
 	plain.deliver() // the planner
 	calls := plain.reaper.calls
 	want := plain.content(plain.settle(st.Run.ID))
-	same(t, "pages", 130, want.Types[run.Users].Pages.Done)
+	same(t, "pages", 60, want.Types[run.Users].Pages.Done)
 	for k := 1; k <= calls; k++ {
 		t.Run(fmt.Sprintf("at call %d of %d", k, calls), func(t *testing.T) {
 			t.Parallel()

@@ -36,7 +36,7 @@ type pick struct {
 // storeSchedule stores the picks of a page's attendees, and marks stored rows
 // whose pick is gone as unregistered (P2).
 func (s *Steps) storeSchedule(ctx context.Context, j job, set rowSet, w *work) error {
-	people := attendances(set)
+	people := attendances(set, w)
 	old, err := s.scheduleRows(ctx, j, set)
 	if err != nil {
 		return err
@@ -52,22 +52,12 @@ func (s *Steps) storeSchedule(ctx context.Context, j job, set rowSet, w *work) e
 	return b.write(ctx, s, w)
 }
 
-// attendances reads the picks of the rows. A row that cannot be read is a
-// reject of the type that leads the stream.
-func attendances(set rowSet) []attendance {
+// attendances reads the picks of the rows.
+func attendances(set rowSet, w *work) []attendance {
 	var people []attendance
-	for _, id := range set.ids {
-		body, ok := set.raw.Rows[id]
-		if !ok {
-			continue
-		}
-		row, err := set.mapper.Row(run.Attendees, body)
-		if err != nil {
-			continue
-		}
+	set.eachRow(run.Schedule, w, func(id string, row mapping.Row) {
 		people = append(people, attend(set.mapper, id, row))
-		row.Release()
-	}
+	})
 	return people
 }
 

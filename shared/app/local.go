@@ -1,3 +1,8 @@
+//go:build !lambda.norpc
+
+// The functions are built with lambda.norpc (template.yaml, Makefile). They
+// never use the embedded default, and SQLite is half a binary.
+
 package app
 
 import (

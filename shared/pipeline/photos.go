@@ -224,7 +224,7 @@ type gallery struct {
 	rest    []string
 	records []RecordUpdate
 	links   map[run.DataType][]RecordUpdate // by the type of the owner
-	stored  []string // keys of objects
+	stored  []string                        // keys of objects
 	tally   tally
 	abort   error
 }

@@ -3,6 +3,7 @@ package pipeline_test
 import (
 	"flag"
 	"fmt"
+	"sync"
 	"testing"
 
 	"stovasync/shared/pipeline"
@@ -70,4 +71,46 @@ func TestEveryOrderAndEveryCutEndInTheSameStore(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestFourWorkersAtOnceEndInTheSameStore(t *testing.T) {
+	t.Parallel()
+	for in, name := range map[int]string{1: "a first run", 2: "a run after changes"} {
+		want, _, _ := disturb(t, 0, in, 0, cut{})
+		for seed := range uint64(3) {
+			t.Run(fmt.Sprintf("%s, order %d", name, seed+1), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, seed+1)
+				w.queue.duplicates = 0.5 // the same task at once, too
+				w.steps.Fetches, w.steps.Prefixes = 4, 4
+				w.expo()
+				w.save()
+				st := w.start(pipeline.Start{})
+				w.together(4)
+				v := w.settle(st.Run.ID)
+				if in == 2 {
+					w.change()
+					st = w.start(pipeline.Start{})
+					w.together(4)
+					v = w.settle(st.Run.ID)
+				}
+				if diff := want.diff(w.content(v)); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// together delivers what is queued by several workers at once.
+func (w *world) together(workers int) {
+	w.t.Helper()
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for w.deliver() {
+			}
+		})
+	}
+	wg.Wait()
 }

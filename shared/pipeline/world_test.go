@@ -309,7 +309,7 @@ func (w *world) expo() {
 func (w *world) change() {
 	v := w.vendor
 	w.clock.advance(24 * time.Hour)
-	now := w.clock.now()
+	now := w.clock.now().Truncate(time.Hour) // the same in every order
 	touch := func(id string, change func(p *person)) {
 		change(v.people[id])
 		v.people[id].Modified = now

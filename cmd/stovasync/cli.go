@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -110,6 +112,10 @@ func (i interrupted) Error() string { return string(i) }
 func programName(arg string) string {
 	if strings.Contains(arg, "go-build") { // the place of a program under `go run`
 		return "go run ./cmd/stovasync"
+	}
+	name := filepath.Base(arg)
+	if found, err := exec.LookPath(name); err == nil && found == arg {
+		return name // some shells pass the whole path
 	}
 	return arg
 }

@@ -153,7 +153,7 @@ type bars struct {
 func newBars(ctx context.Context, s *screen, file *os.File) *bars {
 	v := &bars{
 		screen: s, began: time.Now(), texts: map[run.DataType]string{}, bars: map[run.DataType]*mpb.Bar{},
-		p: mpb.NewWithContext(context.WithoutCancel(ctx), mpb.WithOutput(file)),
+		p: mpb.NewWithContext(context.WithoutCancel(ctx), mpb.WithOutput(file), mpb.WithAutoRefresh()),
 	}
 	s.lift(v.p)
 	v.foot = v.p.New(0, mpb.NopStyle(), mpb.BarPriority(len(run.AllTypes())), mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {

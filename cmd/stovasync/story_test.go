@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,18 +20,29 @@ import (
 	"stovasync/shared/stova/stovatest"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"stovasync": main})
+// build makes the program that the stories call. It is built as people get it:
+// a race detector in each of its hundreds of starts would take minutes. What
+// runs at once in it is tested in this process, and in the packages below.
+func build(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, "stovasync"), ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return dir
 }
 
 // TestStories runs the stories in testdata: one for each verb, and those of
 // what goes wrong. Beside testscript's own commands they have those below.
 func TestStories(t *testing.T) {
 	t.Parallel()
+	programs := build(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", programs+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Values[twinsKey{}] = map[string]*stovatest.Running{}
 			return nil
 		},

@@ -53,9 +53,12 @@ type owner struct {
 
 func (o owner) value() string { return text(o.Fields, o.field) }
 
-// mayOwn reports whether a record is one whose picture is asked for (P11).
+// active reports whether the owner's picture may be asked for (P11).
+func (o owner) active() bool { return o.ID != "" && o.Status == "active" && o.RemovedAt.IsZero() }
+
+// mayOwn reports whether a record names a picture, or links to one.
 func (o owner) mayOwn() bool {
-	return o.ID != "" && o.Status == "active" && o.RemovedAt.IsZero() && (o.value() != "" || text(o.Fields, photoField) != "")
+	return o.active() && (o.value() != "" || text(o.Fields, photoField) != "")
 }
 
 // volatile are the fields of a photo record that say when and how it was
@@ -206,7 +209,10 @@ func (s *Steps) owners(ctx context.Context, j job, ids []string) (map[string]own
 			return nil, storeError(fmt.Errorf("read %d owners: %w", len(ids), err))
 		}
 		for id, r := range records {
-			if o := (owner{kind, r}); o.mayOwn() {
+			// One that neither names nor links is one whose link an earlier
+			// delivery of this page took away: it counts as that again.
+			o, other := owner{kind, r}, all[id]
+			if o.mayOwn() || o.active() && other.ID == "" {
 				all[id] = o
 			}
 		}

@@ -11,7 +11,7 @@ import (
 
 // stride is how many calls the sweeps leave out between two cuts. 1 cuts every
 // call of every port, which takes minutes.
-var stride = flag.Int("stride", 61, "cut every n-th call of the ports in the sweeps")
+var stride = flag.Int("stride", 97, "cut every n-th call of the ports in the sweeps")
 
 // cut is one way in which a call fails.
 type cut struct {

@@ -25,7 +25,7 @@ func (s *Steps) sync(ctx context.Context, j job) error {
 	if !j.Current {
 		return nil
 	}
-	if err := s.Repair(ctx, j.Connection); err != nil {
+	if err := s.repair(ctx, j.Connection, repairQuiet); err != nil {
 		return err
 	}
 	tr, ok, err := s.Ledger.TypeRun(ctx, j.Task.Run, j.Type)

@@ -14,6 +14,17 @@ import (
 // unsettled tasks once more; after two more it fails them with TASK_LOST. It
 // may be called at any time, by anybody.
 func (s *Steps) Repair(ctx context.Context, connection string) error {
+	return s.repair(ctx, connection, 0)
+}
+
+// repairQuiet is how long nothing must have moved before a sync task repairs
+// its run. Sync tasks come in bursts, when a gate opens: if each of them woke
+// what the others are about to plan, tasks would breed tasks, and every page
+// would be worked many times.
+const repairQuiet = 15 * time.Second
+
+// repair is Repair for runs in which nothing has moved for a while.
+func (s *Steps) repair(ctx context.Context, connection string, quiet time.Duration) error {
 	active, err := s.Ledger.Active(ctx, connection)
 	if err != nil || active.Run == "" {
 		return err
@@ -35,6 +46,9 @@ func (s *Steps) Repair(ctx context.Context, connection string) error {
 		if err := s.reopenRun(ctx, connection, r.ID); err != nil {
 			return err
 		}
+	}
+	if quiet > 0 && s.now().Before(lastActivity(r, all).Add(quiet)) {
+		return nil
 	}
 	for _, tr := range all {
 		if err := s.recheck(ctx, tr, all); err != nil {

@@ -219,13 +219,14 @@ func (s *Steps) ended(ctx context.Context, tr TypeRun) error {
 }
 
 // wake sends a sync task for every dependent type that is not yet planned,
-// whatever its state.
+// whatever its state, and whose gates are open: of several that it waits for,
+// the last to end finds the others ended, since it reads after it has written.
 func (s *Steps) wake(ctx context.Context, t run.DataType, all []TypeRun) error {
 	var tasks []run.Task
 	in := typesOf(all)
 	for _, d := range run.Dependents(t, in) {
 		for _, tr := range all {
-			if tr.Type == d && !tr.Planning && !tr.State.Ended() {
+			if tr.Type == d && !tr.Planning && !tr.State.Ended() && gateOpen(d, all) {
 				tasks = append(tasks, syncTask(tr))
 			}
 		}

@@ -244,7 +244,7 @@ Exit codes: 0 all complete, 2 finished with failed pages, 1 error or refused.`,
 		return invalid("see "+cmd.CommandPath()+" --help", "%s", err)
 	})
 	f := root.PersistentFlags()
-	f.StringVar(&c.target, "target", "", "where the data is: local:DIR (default local:.stovasync,\nor STOVASYNC_TARGET)")
+	f.StringVar(&c.target, "target", "", "where the data is, local:DIR (default local:.stovasync\nor STOVASYNC_TARGET)")
 	f.BoolVar(&c.json, "json", false, "print JSON and nothing else on standard output")
 	f.IntVar(&c.concurrency, "concurrency", 4, "calls under way at once")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "print what happens to standard error")

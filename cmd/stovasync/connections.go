@@ -299,10 +299,8 @@ func (c *cli) removeCommand() *cobra.Command {
 	}
 }
 
-func (c *cli) remove(ctx context.Context, l *app.Local, name string) error {
-	if _, err := c.connection(ctx, l, name); err != nil {
-		return err
-	}
+// idle is an error while a process syncs the connection.
+func idle(ctx context.Context, l *app.Local, name string) error {
 	unlock, held, err := l.Store.Lock(ctx, name)
 	if err != nil {
 		return err
@@ -310,7 +308,17 @@ func (c *cli) remove(ctx context.Context, l *app.Local, name string) error {
 	if !held {
 		return fault.New(fault.RunActive, "another process is syncing "+name, "wait for it to end")
 	}
-	defer unlock()
+	unlock()
+	return nil
+}
+
+func (c *cli) remove(ctx context.Context, l *app.Local, name string) error {
+	if _, err := c.connection(ctx, l, name); err != nil {
+		return err
+	}
+	if err := idle(ctx, l, name); err != nil {
+		return err
+	}
 	if err := l.Steps.Ledger.RemoveConnection(ctx, name); err != nil {
 		return err
 	}
@@ -320,6 +328,5 @@ func (c *cli) remove(ctx context.Context, l *app.Local, name string) error {
 	if c.json {
 		return printJSON(c.out, map[string]any{"name": name, "removed": true})
 	}
-	_, err = fmt.Fprintf(c.out, "Connection %s and its key are gone. Its records and runs are still there.\n", name)
-	return err
+	return c.line("Connection %s and its key are gone. Its records and runs are still there.", name)
 }

@@ -72,6 +72,9 @@ func (c *cli) demo(cmd *cobra.Command, dir string, f twinFlags) (err error) {
 		return err
 	}
 	return c.with(ctx, func(l *app.Local) error {
+		if err := idle(ctx, l, demoName); err != nil {
+			return err // it reads from another demo's twin, on the port we want
+		}
 		r, e, err := f.serveAgain(ctx, dir)
 		if err != nil {
 			return err
@@ -121,8 +124,8 @@ func (c *cli) demoRuns(ctx context.Context, l *app.Local, dir string, r *stovate
 	if err != nil {
 		return err
 	}
-	c.say("An invented event of %s, %s, %s is served on %s.\n",
-		count(len(e.People), "attendee"), count(len(e.Sessions), "session"), count(len(e.Speakers), "speaker"), r.URL())
+	c.say("Serving an invented event on %s: %s, %s, %s.\n", r.URL(),
+		count(len(e.People), "attendee"), count(len(e.Sessions), "session"), count(len(e.Speakers), "speaker"))
 	out := demoView{Target: c.target}
 	start := pipeline.Start{Connection: demoName, Mode: run.Full}
 	if fresh {
@@ -172,13 +175,13 @@ func (c *cli) demoConnection(ctx context.Context, l *app.Local, r *stovatest.Run
 }
 
 func (c *cli) demoTable(title string, v pipeline.RunView) error {
-	if err := c.line("\n%s\n", title); err != nil {
+	if err := c.line("%s\n", title); err != nil {
 		return err
 	}
 	if err := countsGrid(v).print(c.out); err != nil {
 		return err
 	}
-	return c.line("%s", summary(v))
+	return c.line("%s\n", summary(v))
 }
 
 // demoEnd shows the second run, explains what looks odd in it and says where
@@ -207,8 +210,8 @@ The event has odd rows on purpose:
 Where to look next:
   %[3]s export %[4]s users
   %[3]s export %[4]s sessions --format csv
-  %[3]s runs show %[5]s
-  ls %[6]s/*      the pictures`, verdict, strings.Join(oddities(v), "\n  "), c.self(), demoName, v.Run, photos)
+  %[3]s runs show %[4]s
+  ls %[5]s/*      (the pictures)`, verdict, strings.Join(oddities(v), "\n  "), c.self(), demoName, photos)
 }
 
 // oddities explains the counts that people ask about, as far as there are any.

@@ -46,7 +46,7 @@ or --removed, records that were removed are shown too, with removed_at.`,
 			return c.with(cmd.Context(), func(l *app.Local) error { return c.export(cmd.Context(), l, args[0], args[1], f) })
 		},
 	}
-	cmd.Flags().StringVar(&f.since, "since", "", "only records written at or after this time (RFC 3339, or a date)")
+	cmd.Flags().StringVar(&f.since, "since", "", "only records written since this time\n(RFC 3339, or a date)")
 	cmd.Flags().BoolVar(&f.removed, "removed", false, "removed records too")
 	cmd.Flags().StringVar(&f.format, "format", "jsonl", "jsonl or csv")
 	return cmd

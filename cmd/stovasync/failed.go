@@ -162,6 +162,15 @@ func (c *cli) redrive(ctx context.Context, l *app.Local, names []string, f filte
 	if err != nil {
 		return err
 	}
+	if !dry {
+		failures, err := l.Steps.Failed(ctx, filter)
+		if err != nil {
+			return err
+		}
+		if len(failures) > 0 {
+			c.say("Re-running %s.\n", count(len(failures), "failure"))
+		}
+	}
 	out, err := l.Redrive(ctx, filter, dry)
 	if ctx.Err() != nil {
 		return interrupted("interrupted: what is not done yet goes on with the next " + c.self() + " sync or redrive")

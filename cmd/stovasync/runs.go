@@ -93,8 +93,8 @@ func (c *cli) showRunCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "show RUN",
 		Short:   "Show one run: its types, pages, rejects, warnings and cost",
-		Long:    "Shows one run with its types and pages, every rejected row with the reason, the\nwarnings and what it cost. Rows are named by their ids only.",
-		Example: "  stovasync runs show 20310304T090000Z-3f2a0b1c",
+		Long:    "Shows one run with its types and pages, every rejected row with the reason, the\nwarnings and what it cost. Rows are named by their ids only. The name of a\nconnection stands for its newest run.",
+		Example: "  stovasync runs show 20310304T090000Z-3f2a0b1c\n  stovasync runs show summit",
 		Args:    exactly("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(l *app.Local) error { return c.showRun(cmd.Context(), l, args[0]) })
@@ -103,6 +103,16 @@ func (c *cli) showRunCommand() *cobra.Command {
 }
 
 func (c *cli) showRun(ctx context.Context, l *app.Local, id string) error {
+	if run.ValidName(id) { // run ids hold capitals
+		newest, err := c.newestRuns(ctx, l, []string{id}, 1)
+		if err != nil {
+			return err
+		}
+		if len(newest) == 0 {
+			return invalid("start one: sync "+id, "connection %s has no runs yet", id)
+		}
+		id = newest[0].ID
+	}
 	v, err := l.Steps.View(ctx, id)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ type twinFlags struct {
 
 // addEvent adds the flags that demo takes too.
 func (f *twinFlags) addEvent(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.event.Attendees, "attendees", 500, "attendees of the event, sponsors included")
+	cmd.Flags().IntVar(&f.event.Attendees, "attendees", 500, "attendees, sponsors included")
 	cmd.Flags().Uint64Var(&f.event.Seed, "seed", 0, "another number makes another event")
 }
 
@@ -46,12 +46,12 @@ Faults on demand: --fault SPEC, as often as you like. SPEC is
 // add adds all flags.
 func (f *twinFlags) add(cmd *cobra.Command) {
 	f.addEvent(cmd)
-	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 takes a free one")
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:0", "address to listen on; port 0 is any\n")
 	cmd.Flags().IntVar(&f.event.Sessions, "sessions", 40, "sessions of the event")
 	cmd.Flags().IntVar(&f.event.Speakers, "speakers", 30, "speakers of the event")
 	cmd.Flags().IntVar(&f.event.Sponsors, "sponsors", 12, "sponsors among the attendees")
 	cmd.Flags().IntVar(&f.event.Levels, "levels", 4, "sponsor levels")
-	cmd.Flags().BoolVar(&f.event.Oddities, "oddities", false, "put in one of every odd row the vendor is known to send")
+	cmd.Flags().BoolVar(&f.event.Oddities, "oddities", false, "put in one of every odd row the vendor sends")
 	cmd.Flags().DurationVar(&f.server.Delay, "delay", 0, "wait this long before every answer, such as 100ms")
 	cmd.Flags().StringArrayVar(&f.faults, "fault", nil, "something that goes wrong, as above; may be repeated")
 }

@@ -161,6 +161,7 @@ func TestADeathBetweenAnyTwoCallsOfFinish(t *testing.T) {
 						if diff := want.diff(w.content(w.settle(id))); diff != "" {
 							t.Errorf("(-want +got):\n%s", diff)
 						}
+						same(t, "repairs", 0, w.repairs)
 					})
 				}
 			}

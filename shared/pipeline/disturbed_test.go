@@ -40,6 +40,9 @@ func disturb(t *testing.T, seed uint64, in, k int, c cut) (got content, calls in
 		aim(2)
 		v = w.sync(pipeline.Start{})
 	}
+	if w.repairs > 0 {
+		t.Errorf("cut at call %d: the deliveries alone did not end the run", k)
+	}
 	return w.content(v), w.reaper.calls, w.reaper.struck
 }
 

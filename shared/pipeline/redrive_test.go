@@ -266,6 +266,9 @@ func TestRepairFindsATypeThatWasOpenedAgainInARunThatEnded(t *testing.T) {
 	w.steps.Ledger.Items = items.Items
 	same(t, "state of the type", run.Queued, w.typeRun(v.Run, run.Sessions).State)
 	w.must(w.steps.Repair(t.Context(), w.conn.Name))
+	if end := w.runs()[0].Ended; !end.IsZero() {
+		t.Errorf("the run that goes on still ended at %s", end)
+	}
 	w.clock.advance(2*visibility + time.Minute)
 	w.must(w.steps.Repair(t.Context(), w.conn.Name))
 	same(t, "state", run.Complete, w.settle(v.Run).State)

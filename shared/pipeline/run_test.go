@@ -46,6 +46,10 @@ func TestAnIncrementalRunWithNothingChangedEndsAndWritesNothing(t *testing.T) {
 	}
 	same(t, "record writes", 0, w.writes.count()-writes)
 	same(t, "detail calls: the sessions and speakers, which have no filter", len(w.vendor.sessions)+len(w.vendor.speakers), w.vendor.calls()-calls)
+	same(t, "repairs", 0, w.repairs)
+	// Alone, nobody else's task heals what a planner of no page leaves undone.
+	same(t, "state of users alone", run.Complete, w.sync(pipeline.Start{Types: []run.DataType{run.Users}}).State)
+	same(t, "repairs of users alone", 0, w.repairs)
 	for _, typ := range []run.DataType{run.Users, run.Sponsors, run.SponsorLevels, run.Schedule, run.UserPhotos, run.PresenterPhotos} {
 		x := v.Types[typ]
 		if x.State != run.Complete || x.Pages.Planned != 0 {

@@ -228,6 +228,7 @@ type world struct {
 	limit   time.Duration // of a delivery; 0: none
 	handler map[run.Queue]func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
 	starts  int
+	repairs int // how often settle had to call for a repair
 }
 
 // newWorld makes a world whose queue delivers in the order of seed; 0: in the
@@ -434,6 +435,7 @@ func (w *world) settle(id string) pipeline.RunView {
 			w.sums(v)
 			return v
 		}
+		w.repairs++
 		w.clock.advance(visibility)
 		w.reaper.deliver(w.t.Context(), func(ctx context.Context) {
 			if err := w.steps.Repair(ctx, w.conn.Name); err != nil && !w.reaper.struck {

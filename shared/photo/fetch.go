@@ -31,7 +31,7 @@ func (f *Fetcher) try(ctx context.Context, u *url.URL, r Request) (Picture, erro
 			return Picture{}, transportFailure(err)
 		}
 		if !redirects(res.StatusCode) {
-			defer res.Body.Close()
+			defer func() { _ = res.Body.Close() }() // it has been read, or is not wanted
 			return f.answer(res, r)
 		}
 		drain(res)

@@ -20,6 +20,7 @@ type App struct {
 
 	connector   *connector
 	visibility  queue.Visibility
+	hidden      bool // queue.HandlerConfig.Hidden
 	maxReceives int
 	scale       float64
 	close       func() error
@@ -37,7 +38,7 @@ func (a *App) Close() error {
 // queue, in batches.
 func (a *App) Handler(q run.Queue) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return queue.Handler(queue.HandlerConfig{
-		Worker: a.Steps, Visibility: a.visibility, Dead: a.Steps.Dead, Queue: q,
+		Worker: a.Steps, Visibility: a.visibility, Hidden: a.hidden, Dead: a.Steps.Dead, Queue: q,
 		MaxReceives: a.maxReceives, Scale: a.scale, RetryBaseOf: a.retryBaseOf, Log: a.Steps.Log,
 	})
 }

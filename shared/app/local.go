@@ -70,7 +70,7 @@ func OpenLocal(ctx context.Context, dir string, o LocalOptions) (*Local, error) 
 	c := newConnector(store.Secrets(), o.Concurrency, o.Now)
 	a := &App{
 		Secrets: store.Secrets(), connector: c, scale: localScale, maxReceives: maxReceives, close: store.Close,
-		visibility: localVisibility{store.Queue()},
+		visibility: localVisibility{store.Queue()}, hidden: true, // work hides them for longer than the limit
 	}
 	a.Steps = &pipeline.Steps{
 		Ledger: pipeline.Ledger{Items: store.Items()}, Records: store.Records(), Objects: store.Objects(),

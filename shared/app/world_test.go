@@ -33,6 +33,7 @@ import (
 // world is a twin, a store folder and a connection between the two.
 type world struct {
 	t     *testing.T
+	name  string // of the connection
 	event *stovatest.Event
 	twin  *stovatest.Running
 	app   *app.Local
@@ -60,15 +61,13 @@ func (l *logs) text() string {
 	return l.buf.String()
 }
 
-const connection = "summit"
-
 // newWorld starts a twin of an event and puts a connection to it into a fresh
 // store. more is YAML that is added to the connection file.
 func newWorld(t *testing.T, o stovatest.Options, s stovatest.ServerOptions, more string) *world {
 	t.Helper()
 	ev := stovatest.Generate(o)
 	w := &world{
-		t: t, event: ev, twin: stovatest.NewServer(ev, s).Start(t), dir: t.TempDir(), logs: &logs{},
+		t: t, name: "summit", event: ev, twin: stovatest.NewServer(ev, s).Start(t), dir: t.TempDir(), logs: &logs{},
 		set: settings{title: "Parallel sessions", zone: ev.Zone},
 	}
 	w.open()
@@ -91,7 +90,7 @@ func (w *world) open() {
 // connect puts the connection; it may be called again to change the settings.
 func (w *world) connect(more string) {
 	w.t.Helper()
-	putConnection(w.t, w.app, w.event, w.twin.URL(), connection, w.set, more)
+	putConnection(w.t, w.app, w.event, w.twin.URL(), w.name, w.set, more)
 }
 
 func putConnection(tb testing.TB, l *app.Local, e *stovatest.Event, url, name string, s settings, more string) {
@@ -127,7 +126,7 @@ func (w *world) run(mode run.Mode) (pipeline.RunView, error) {
 	w.t.Helper()
 	w.runs++
 	var id string
-	err := w.app.Sync(w.t.Context(), pipeline.Start{Connection: connection, Time: time.Now(), Mode: mode, Nonce: strconv.Itoa(w.runs)},
+	err := w.app.Sync(w.t.Context(), pipeline.Start{Connection: w.name, Time: time.Now(), Mode: mode, Nonce: strconv.Itoa(w.runs)},
 		func(s pipeline.Started) { id = s.Run.ID })
 	if err != nil {
 		return pipeline.RunView{}, err
@@ -158,7 +157,7 @@ func (w *world) stored() map[run.DataType]map[string]pipeline.Record {
 	all := map[run.DataType]map[string]pipeline.Record{}
 	for _, t := range run.AllTypes() {
 		all[t] = map[string]pipeline.Record{}
-		for r, err := range w.app.Steps.Records.Scan(w.t.Context(), connection, t, pipeline.Scan{}) {
+		for r, err := range w.app.Steps.Records.Scan(w.t.Context(), w.name, t, pipeline.Scan{}) {
 			if err != nil {
 				w.t.Fatal(err)
 			}

@@ -61,6 +61,11 @@ type HandlerConfig struct {
 	// Slack is how much longer than the rest of the invocation a started
 	// message stays invisible. Default 30 s.
 	Slack time.Duration
+	// Hidden says that the receiver has hidden the messages for longer than an
+	// invocation may take. They are not hidden anew then: the embedded queue
+	// takes a changed visibility for a back-off, and who finds their holder
+	// gone could not tell them from tasks that failed.
+	Hidden bool
 	// Margin is the part of the invocation kept for recording a failure and
 	// answering: the Worker's deadline is this much earlier, but never by more
 	// than a quarter of the invocation. Default 5 s.
@@ -167,7 +172,7 @@ func (h *handler) one(ctx, workCtx context.Context, record events.SQSMessage) bo
 		h.release(ctx, m, 0)
 		return false
 	}
-	if deadline, ok := ctx.Deadline(); ok {
+	if deadline, ok := ctx.Deadline(); ok && !h.Hidden {
 		h.setVisibility(ctx, m, deadline.Sub(h.Now())+h.Slack)
 	}
 	t, err := run.DecodeTask([]byte(record.Body))

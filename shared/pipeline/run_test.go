@@ -338,6 +338,28 @@ func TestUserPhotosNeedUsersFirst(t *testing.T) {
 	}
 }
 
+func TestUserPhotosOutliveAnyPassingFailureOfTheStore(t *testing.T) {
+	t.Parallel()
+	for k := 1; ; k++ {
+		w := newWorld(t, 0)
+		w.expo()
+		w.save()
+		w.sync(pipeline.Start{Types: []run.DataType{run.Users}})
+		st := w.start(pipeline.Start{Types: []run.DataType{run.UserPhotos}})
+		w.reaper.calls, w.reaper.at, w.reaper.lives = 0, k, true
+		w.deliver() // the sync task
+		if !w.reaper.struck {
+			if k < 10 {
+				t.Fatalf("the sync task made only %d calls", k-1)
+			}
+			return
+		}
+		if x := w.settle(st.Run.ID).Types[run.UserPhotos]; x.State != run.Complete {
+			t.Errorf("user photos are %s with %s after a failure of call %d", x.State, x.Code, k)
+		}
+	}
+}
+
 func failLists(w *world) {
 	w.vendor.listFault[run.Attendees] = fault.Permanent(fault.New(fault.StovaAuth, "refused", ""))
 }
@@ -385,6 +407,23 @@ func TestTheCursor(t *testing.T) {
 		same(t, "run of the cursor", newer.Run, before.Run)
 		same(t, "cursor", before, w.cursor(run.Users))
 	})
+}
+
+func TestTheLateEndOfAnOlderRunKeepsTheRetryListOfANewerOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0).only(run.Users)
+	w.expo()
+	w.save()
+	w.failPage("1006")
+	old := w.sync(pipeline.Start{})
+	w.vendor.rowFault["1001"] = poison()
+	newer := w.sync(pipeline.Start{})
+	same(t, "state of the newer run", run.Partial, newer.State)
+	same(t, "retry list of the newer run", []string{"1001"}, w.retry(run.Users))
+	delete(w.vendor.rowFault, "1006")
+	w.redrive(pipeline.Filter{Run: old.Run})
+	same(t, "run of the cursor", old.Run, w.cursor(run.Users).Run)
+	same(t, "retry list", []string{"1001"}, w.retry(run.Users))
 }
 
 // failPage makes the page that holds a row fail: not for the row's own sake.

@@ -179,23 +179,26 @@ func TestPicturesOfLaterRuns(t *testing.T) {
 	}
 }
 
+// many makes a world of n pictures, of which the first cannot be fetched.
+func many(t *testing.T, n, bad int) *world {
+	t.Helper()
+	values := map[string]string{}
+	for i := range n {
+		values[fmt.Sprint(1001+i)] = fmt.Sprintf("%d.png", i)
+	}
+	w := album(t, values)
+	for i := range n {
+		p := picture{body: fmt.Sprint("picture ", i)}
+		if i < bad {
+			p = picture{err: fault.New(fault.StovaTimeout, "no answer in time", "")}
+		}
+		w.vendor.pictures[fmt.Sprintf("%s%d.png", files, i)] = p
+	}
+	return w
+}
+
 func TestPhotoPages(t *testing.T) {
 	t.Parallel()
-	many := func(t *testing.T, n, bad int) *world {
-		values := map[string]string{}
-		for i := range n {
-			values[fmt.Sprint(1001+i)] = fmt.Sprintf("%d.png", i)
-		}
-		w := album(t, values)
-		for i := range n {
-			p := picture{body: fmt.Sprint("picture ", i)}
-			if i < bad {
-				p = picture{err: fault.New(fault.StovaTimeout, "no answer in time", "")}
-			}
-			w.vendor.pictures[fmt.Sprintf("%s%d.png", files, i)] = p
-		}
-		return w
-	}
 	t.Run("twenty pictures make a page, on the photos queue", func(t *testing.T) {
 		t.Parallel()
 		w := many(t, 41, 0)
@@ -219,6 +222,22 @@ func TestPhotoPages(t *testing.T) {
 		v = w.sync(pipeline.Start{})
 		same(t, "counts of the next run", run.Counts{Read: 9, New: 9}, v.Types[run.UserPhotos].Counts)
 	})
+	t.Run("when every picture is missing the endpoint is suspected", func(t *testing.T) {
+		t.Parallel()
+		w := many(t, 3, 0)
+		clear(w.vendor.pictures)
+		v := w.sync(pipeline.Start{})
+		same(t, "counts", run.Counts{Read: 3, Missing: 3}, v.Types[run.UserPhotos].Counts)
+		if !slices.ContainsFunc(v.Warnings, func(x run.Warning) bool {
+			return x.Code == string(fault.PhotoHost) && strings.Contains(x.Message, "endpoint")
+		}) {
+			t.Errorf("warnings = %v, want one about the photo endpoint", v.Warnings)
+		}
+	})
+}
+
+func TestReRunsOfPhotoPages(t *testing.T) {
+	t.Parallel()
 	t.Run("when most cannot be fetched the page fails, and its re-run mends it", func(t *testing.T) {
 		t.Parallel()
 		w := many(t, 20, 11)
@@ -254,17 +273,5 @@ func TestPhotoPages(t *testing.T) {
 		w.redrive(pipeline.Filter{})
 		same(t, "state after the re-run", run.Complete, w.typeRun(v.Run, run.UserPhotos).State)
 		same(t, "link", "", w.linked("1001"))
-	})
-	t.Run("when every picture is missing the endpoint is suspected", func(t *testing.T) {
-		t.Parallel()
-		w := many(t, 3, 0)
-		clear(w.vendor.pictures)
-		v := w.sync(pipeline.Start{})
-		same(t, "counts", run.Counts{Read: 3, Missing: 3}, v.Types[run.UserPhotos].Counts)
-		if !slices.ContainsFunc(v.Warnings, func(x run.Warning) bool {
-			return x.Code == string(fault.PhotoHost) && strings.Contains(x.Message, "endpoint")
-		}) {
-			t.Errorf("warnings = %v, want one about the photo endpoint", v.Warnings)
-		}
 	})
 }

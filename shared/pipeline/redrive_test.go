@@ -240,7 +240,7 @@ func TestAFailedTypeRunIsOpenedAgain(t *testing.T) {
 	w.vendor.listFault[run.SessionStream] = fault.Permanent(fault.New(fault.StovaEvent, "unknown", ""))
 	old := w.sync(pipeline.Start{})
 	clear(w.vendor.listFault)
-	w.sync(pipeline.Start{})
+	w.sync(pipeline.Start{Types: []run.DataType{run.Users}})
 	seq := w.queue.seq
 	out = w.redrive(pipeline.Filter{Run: old.Run})
 	same(t, "verdicts", []string{"sessions : superseded"}, verdicts(out))

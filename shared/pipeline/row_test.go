@@ -56,6 +56,31 @@ func TestPoisonRows(t *testing.T) {
 		same(t, "new users of the next run", 1, v.Types[run.Users].New)
 		same(t, "retry list after it", nil, w.retry(run.Users))
 	})
+	t.Run("a vendor that is down costs a page few calls", func(t *testing.T) {
+		t.Parallel()
+		w := alone(t, run.Users, 200)
+		for id := range w.vendor.people {
+			w.vendor.rowFault[id] = poison()
+		}
+		w.sync(pipeline.Start{})
+		if n := w.vendor.calls(); n > 10*maxReceives {
+			t.Errorf("%d detail calls for a page of which nothing came", n)
+		}
+	})
+	t.Run("a body that is no row is a reject of every type that reads it, and costs nothing else", func(t *testing.T) {
+		t.Parallel()
+		for _, typ := range []run.DataType{run.Users, run.Sponsors, run.SponsorLevels, run.Schedule} {
+			w := alone(t, typ, 3)
+			w.vendor.people["2002"].Raw = `"<html>"`
+			v := w.sync(pipeline.Start{})
+			same(t, "state of "+string(typ), run.Complete, v.State)
+			same(t, "rejects of "+string(typ), []run.Reject{{Type: typ, ID: "2002", Code: string(fault.StovaBody), Reason: "the row is not a JSON object"}}, v.Rejects)
+		}
+	})
+}
+
+func TestHowManyBadRowsAPageBears(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		rows, bad, gone int
 		last            bool // the bad rows come last
@@ -91,27 +116,6 @@ func TestPoisonRows(t *testing.T) {
 			same(t, "counts", tt.counts, x.Counts)
 		})
 	}
-	t.Run("a vendor that is down costs a page few calls", func(t *testing.T) {
-		t.Parallel()
-		w := alone(t, run.Users, 200)
-		for id := range w.vendor.people {
-			w.vendor.rowFault[id] = poison()
-		}
-		w.sync(pipeline.Start{})
-		if n := w.vendor.calls(); n > 10*maxReceives {
-			t.Errorf("%d detail calls for a page of which nothing came", n)
-		}
-	})
-	t.Run("a body that is no row is a reject of every type that reads it, and costs nothing else", func(t *testing.T) {
-		t.Parallel()
-		for _, typ := range []run.DataType{run.Users, run.Sponsors, run.SponsorLevels, run.Schedule} {
-			w := alone(t, typ, 3)
-			w.vendor.people["2002"].Raw = `"<html>"`
-			v := w.sync(pipeline.Start{})
-			same(t, "state of "+string(typ), run.Complete, v.State)
-			same(t, "rejects of "+string(typ), []run.Reject{{Type: typ, ID: "2002", Code: string(fault.StovaBody), Reason: "the row is not a JSON object"}}, v.Rejects)
-		}
-	})
 }
 
 func TestSponsorsMoveBothWays(t *testing.T) {
@@ -368,36 +372,44 @@ func TestSponsorLevels(t *testing.T) {
 	})
 }
 
+// slot is the master session of expo.
+const slot = "slot_" + eventID + "_20310304T1100Z"
+
+// program makes a world of sessions, synced once.
+func program(t *testing.T) (*world, pipeline.RunView) {
+	t.Helper()
+	w := newWorld(t, 1).only(run.Sessions)
+	w.expo()
+	w.save()
+	return w, w.sync(pipeline.Start{})
+}
+
+// master checks that the master session and its members' links are there, or
+// that none of them is.
+func (w *world) master(want bool) {
+	w.t.Helper()
+	rows := w.records(run.Sessions)
+	master, ok := rows[slot]
+	if live := ok && master.RemovedAt.IsZero(); live != want {
+		w.t.Errorf("the master session is there: %t, want %t", live, want)
+	}
+	for _, id := range []string{"6002_1", "6003_1"} {
+		got, _ := rows[id].Fields["in_slot"].(string)
+		if (got == slot) != want {
+			w.t.Errorf("in_slot of %s = %q", id, got)
+		}
+	}
+	if rows["6001_1"].Fields["in_slot"] != nil {
+		w.t.Error("a session alone at its time has an in_slot")
+	}
+}
+
 func TestMasterSessions(t *testing.T) {
 	t.Parallel()
-	const slot = "slot_" + eventID + "_20310304T1100Z"
-	setup := func(t *testing.T) (*world, pipeline.RunView) {
-		w := newWorld(t, 1).only(run.Sessions)
-		w.expo()
-		w.save()
-		return w, w.sync(pipeline.Start{})
-	}
-	check := func(t *testing.T, w *world, want bool) {
-		t.Helper()
-		rows := w.records(run.Sessions)
-		master, ok := rows[slot]
-		if live := ok && master.RemovedAt.IsZero(); live != want {
-			t.Errorf("the master session is there: %t, want %t", live, want)
-		}
-		for _, id := range []string{"6002_1", "6003_1"} {
-			got, _ := rows[id].Fields["in_slot"].(string)
-			if (got == slot) != want {
-				t.Errorf("in_slot of %s = %q", id, got)
-			}
-		}
-		if rows["6001_1"].Fields["in_slot"] != nil {
-			t.Error("a session alone at its time has an in_slot")
-		}
-	}
 	t.Run("they come with title and mapping, counted as computed", func(t *testing.T) {
 		t.Parallel()
-		w, v := setup(t)
-		check(t, w, true)
+		w, v := program(t)
+		w.master(true)
 		same(t, "counts", run.Counts{Read: 4, New: 3, Rejected: 1, Computed: 1}, v.Types[run.Sessions].Counts)
 		m := w.records(run.Sessions)[slot]
 		same(t, "fields", map[string]any{"name": "Parallel", "start": "2031-03-04T11:00:00Z", "end": "2031-03-04T12:30:00Z",
@@ -410,20 +422,20 @@ func TestMasterSessions(t *testing.T) {
 	} {
 		t.Run("they go at once with "+name+", and come back with it", func(t *testing.T) {
 			t.Parallel()
-			w, _ := setup(t)
+			w, _ := program(t)
 			conn, moved := w.conn, *w.vendor.sessions["6003_1"]
 			conn.Mapping = map[run.DataType]map[string]*string{run.Sessions: {"in_slot": new("in_slot")}}
 			change(w)
 			w.save()
 			v := w.sync(pipeline.Start{})
 			same(t, "state", run.Complete, v.State)
-			check(t, w, false)
+			w.master(false)
 			same(t, "computed", 0, v.Types[run.Sessions].Computed)
 			w.conn = conn
 			w.vendor.sessions["6003_1"] = &moved
 			w.save()
 			w.sync(pipeline.Start{})
-			check(t, w, true)
+			w.master(true)
 			writes := w.writes.count()
 			w.sync(pipeline.Start{})
 			same(t, "writes of a run after that", 0, w.writes.count()-writes)
@@ -431,28 +443,29 @@ func TestMasterSessions(t *testing.T) {
 	}
 	t.Run("a new title renames them", func(t *testing.T) {
 		t.Parallel()
-		w, _ := setup(t)
+		w, _ := program(t)
 		w.conn.ConcurrentSessionsTitle = "Gleichzeitig – 並行"
 		w.save()
 		w.sync(pipeline.Start{})
 		same(t, "name", any("Gleichzeitig – 並行"), w.records(run.Sessions)[slot].Fields["name"])
 	})
-	t.Run("two finishes at once end as one", func(t *testing.T) {
-		t.Parallel()
-		for range 20 {
-			w := newWorld(t, 1).only(run.Sessions)
-			w.expo()
-			w.save()
-			st := w.start(pipeline.Start{})
-			w.until(func() bool { tr := w.typeRun(st.Run.ID, run.Sessions); return tr.Planning && tr.Done == tr.Planned })
-			done := make(chan error)
-			for range 2 {
-				go func() { done <- w.do(w.task(run.FinishTask, st.Run.ID, run.Sessions, "")) }()
-			}
-			w.must(<-done)
-			w.must(<-done)
-			check(t, w, true)
-			same(t, "computed", 1, w.settle(st.Run.ID).Types[run.Sessions].Computed)
+}
+
+func TestTwoFinishesOfSessionsAtOnceEndAsOne(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		w := newWorld(t, 1).only(run.Sessions)
+		w.expo()
+		w.save()
+		st := w.start(pipeline.Start{})
+		w.until(func() bool { tr := w.typeRun(st.Run.ID, run.Sessions); return tr.Planning && tr.Done == tr.Planned })
+		done := make(chan error)
+		for range 2 {
+			go func() { done <- w.do(w.task(run.FinishTask, st.Run.ID, run.Sessions, "")) }()
 		}
-	})
+		w.must(<-done)
+		w.must(<-done)
+		w.master(true)
+		same(t, "computed", 1, w.settle(st.Run.ID).Types[run.Sessions].Computed)
+	}
 }

@@ -102,107 +102,12 @@ func TestANewMappingReachesUnmodifiedRows(t *testing.T) {
 func TestOneActiveRun(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*testing.T, *world){
-		"a second start is refused while a run is under way, and the reason kept": func(t *testing.T, w *world) {
-			first := w.start(pipeline.Start{})
-			err := w.refused(pipeline.Start{Nonce: "other"})
-			same(t, "code", fault.RunActive, fault.CodeOf(err))
-			active, aerr := w.ledger().Active(t.Context(), w.conn.Name)
-			w.must(aerr)
-			same(t, "active run", first.Run.ID, active.Run)
-			if active.Skipped == nil || !strings.Contains(active.Skipped.Reason, first.Run.ID) {
-				t.Errorf("skip = %+v, want the run that was under way as the reason", active.Skipped)
-			}
-			same(t, "runs", 1, len(w.runs()))
-		},
-		"a skipped full run makes the next run full": func(t *testing.T, w *world) {
-			w.sync(pipeline.Start{})
-			second := w.start(pipeline.Start{})
-			same(t, "mode of the run under way", run.Incremental, second.Run.Mode)
-			if err := w.refused(pipeline.Start{Mode: run.Full}); fault.CodeOf(err) != fault.RunActive {
-				t.Fatalf("the full start gave %v, want RUN_ACTIVE", err)
-			}
-			w.settle(second.Run.ID)
-			third := w.sync(pipeline.Start{})
-			same(t, "mode of the next run", run.Full, third.Mode)
-			same(t, "mode of the run after it", run.Incremental, w.sync(pipeline.Start{}).Mode)
-		},
-		"an event older than the newest run is dropped": func(t *testing.T, w *world) {
-			early := w.clock.now()
-			w.sync(pipeline.Start{})
-			late := w.start(pipeline.Start{Time: early})
-			if late.Skipped == "" || late.Run.ID != "" {
-				t.Errorf("the old event gave %+v, want it skipped", late)
-			}
-			same(t, "runs", 1, len(w.runs()))
-		},
-		"a repeated event changes nothing and sends only what is not planned": func(t *testing.T, w *world) {
-			at := w.clock.now()
-			st := pipeline.Start{Time: at}
-			first := w.start(st)
-			for range 40 { // far enough for some types to be planned
-				w.deliver()
-			}
-			before := w.queue.seq
-			again := w.start(st)
-			if !again.Repeated || again.Run.ID != first.Run.ID {
-				t.Errorf("the repeated event gave %+v, want the run repeated", again)
-			}
-			var sent []run.DataType
-			for _, task := range w.queue.sent[before:] {
-				if task.Kind == run.SyncTask {
-					sent = append(sent, task.Type)
-				}
-			}
-			slices.Sort(sent)
-			for _, typ := range slices.Compact(sent) {
-				if tr := w.typeRun(first.Run.ID, typ); tr.Planning {
-					t.Errorf("%s was sent again although it is planned", typ)
-				}
-			}
-			w.settle(first.Run.ID)
-			seq, writes := w.queue.seq, w.writes.count()
-			w.start(st)
-			same(t, "tasks sent by an event of a run that has ended", 0, w.queue.seq-seq)
-			same(t, "record writes", 0, w.writes.count()-writes)
-			same(t, "runs", 1, len(w.runs()))
-		},
-		"a run whose lease is over is stalled, and its tasks do nothing": func(t *testing.T, w *world) {
-			old := w.start(pipeline.Start{})
-			for range 10 {
-				w.deliver()
-			}
-			w.clock.advance(6*visibility + time.Minute)
-			fresh := w.start(pipeline.Start{})
-			if fresh.Run.ID == old.Run.ID || fresh.Skipped != "" {
-				t.Fatalf("the start gave %+v, want a new run", fresh)
-			}
-			before := map[run.DataType]pipeline.TypeRun{}
-			for _, typ := range run.AllTypes() {
-				before[typ] = w.typeRun(old.Run.ID, typ)
-				if !before[typ].State.Ended() {
-					t.Errorf("%s of the old run is %s, want it ended", typ, before[typ].State)
-				}
-			}
-			w.settle(fresh.Run.ID)
-			w.drain()
-			for _, typ := range run.AllTypes() {
-				same(t, "old type run of "+string(typ), before[typ], w.typeRun(old.Run.ID, typ))
-			}
-		},
-		"a run whose process is gone is taken up under its id by the same start": func(t *testing.T, w *world) {
-			old := w.start(pipeline.Start{})
-			for range 10 {
-				w.deliver()
-			}
-			w.queue.letters = nil // what was queued went with the process
-			again := w.start(pipeline.Start{OwnerGone: true})
-			if !again.Resumed || again.Run.ID != old.Run.ID {
-				t.Fatalf("the start gave %+v, want the old run resumed", again)
-			}
-			v := w.settle(old.Run.ID)
-			same(t, "state", run.Complete, v.State)
-			same(t, "new users", 7, v.Types[run.Users].New)
-		},
+		"a second start is refused while a run is under way, and the reason kept": refuseSecond,
+		"a skipped full run makes the next run full":                              skipFull,
+		"an event older than the newest run is dropped":                           dropOld,
+		"a repeated event changes nothing and sends only what is not planned":     repeatEvent,
+		"a run whose lease is over is stalled, and its tasks do nothing":          stallOld,
+		"a run whose process is gone is taken up under its id by the same start":  takeUp,
 	}
 	for what, change := range map[string]func(w *world, st *pipeline.Start){
 		"types":    func(_ *world, st *pipeline.Start) { st.Types = []run.DataType{run.Users} },
@@ -231,6 +136,113 @@ func TestOneActiveRun(t *testing.T) {
 			check(t, w)
 		})
 	}
+}
+
+func refuseSecond(t *testing.T, w *world) {
+	first := w.start(pipeline.Start{})
+	err := w.refused(pipeline.Start{Nonce: "other"})
+	same(t, "code", fault.RunActive, fault.CodeOf(err))
+	active, aerr := w.ledger().Active(t.Context(), w.conn.Name)
+	w.must(aerr)
+	same(t, "active run", first.Run.ID, active.Run)
+	if active.Skipped == nil || !strings.Contains(active.Skipped.Reason, first.Run.ID) {
+		t.Errorf("skip = %+v, want the run that was under way as the reason", active.Skipped)
+	}
+	same(t, "runs", 1, len(w.runs()))
+}
+
+func skipFull(t *testing.T, w *world) {
+	w.sync(pipeline.Start{})
+	second := w.start(pipeline.Start{})
+	same(t, "mode of the run under way", run.Incremental, second.Run.Mode)
+	if err := w.refused(pipeline.Start{Mode: run.Full}); fault.CodeOf(err) != fault.RunActive {
+		t.Fatalf("the full start gave %v, want RUN_ACTIVE", err)
+	}
+	w.settle(second.Run.ID)
+	third := w.sync(pipeline.Start{})
+	same(t, "mode of the next run", run.Full, third.Mode)
+	same(t, "mode of the run after it", run.Incremental, w.sync(pipeline.Start{}).Mode)
+}
+
+func dropOld(t *testing.T, w *world) {
+	early := w.clock.now()
+	w.sync(pipeline.Start{})
+	late := w.start(pipeline.Start{Time: early})
+	if late.Skipped == "" || late.Run.ID != "" {
+		t.Errorf("the old event gave %+v, want it skipped", late)
+	}
+	same(t, "runs", 1, len(w.runs()))
+}
+
+func repeatEvent(t *testing.T, w *world) {
+	at := w.clock.now()
+	st := pipeline.Start{Time: at}
+	first := w.start(st)
+	for range 40 { // far enough for some types to be planned
+		w.deliver()
+	}
+	before := w.queue.seq
+	again := w.start(st)
+	if !again.Repeated || again.Run.ID != first.Run.ID {
+		t.Errorf("the repeated event gave %+v, want the run repeated", again)
+	}
+	var sent []run.DataType
+	for _, task := range w.queue.sent[before:] {
+		if task.Kind == run.SyncTask {
+			sent = append(sent, task.Type)
+		}
+	}
+	slices.Sort(sent)
+	for _, typ := range slices.Compact(sent) {
+		if tr := w.typeRun(first.Run.ID, typ); tr.Planning {
+			t.Errorf("%s was sent again although it is planned", typ)
+		}
+	}
+	w.settle(first.Run.ID)
+	seq, writes := w.queue.seq, w.writes.count()
+	w.start(st)
+	same(t, "tasks sent by an event of a run that has ended", 0, w.queue.seq-seq)
+	same(t, "record writes", 0, w.writes.count()-writes)
+	same(t, "runs", 1, len(w.runs()))
+}
+
+func stallOld(t *testing.T, w *world) {
+	old := w.start(pipeline.Start{})
+	for range 10 {
+		w.deliver()
+	}
+	w.clock.advance(6*visibility + time.Minute)
+	fresh := w.start(pipeline.Start{})
+	if fresh.Run.ID == old.Run.ID || fresh.Skipped != "" {
+		t.Fatalf("the start gave %+v, want a new run", fresh)
+	}
+	before := map[run.DataType]pipeline.TypeRun{}
+	for _, typ := range run.AllTypes() {
+		before[typ] = w.typeRun(old.Run.ID, typ)
+		if !before[typ].State.Ended() {
+			t.Errorf("%s of the old run is %s, want it ended", typ, before[typ].State)
+		}
+	}
+	w.settle(fresh.Run.ID)
+	w.drain()
+	for _, typ := range run.AllTypes() {
+		same(t, "old type run of "+string(typ), before[typ], w.typeRun(old.Run.ID, typ))
+	}
+}
+
+func takeUp(t *testing.T, w *world) {
+	old := w.start(pipeline.Start{})
+	for range 10 {
+		w.deliver()
+	}
+	w.queue.letters = nil // what was queued went with the process
+	again := w.start(pipeline.Start{OwnerGone: true})
+	if !again.Resumed || again.Run.ID != old.Run.ID {
+		t.Fatalf("the start gave %+v, want the old run resumed", again)
+	}
+	v := w.settle(old.Run.ID)
+	same(t, "state", run.Complete, v.State)
+	same(t, "new users", 7, v.Types[run.Users].New)
 }
 
 func (w *world) runs() []pipeline.Run {

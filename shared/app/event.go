@@ -18,8 +18,9 @@ type FanoutEvent struct {
 	Time time.Time `json:"time"`
 	Mode run.Mode  `json:"mode"`
 	// Connection is the one to sync; empty: all of them.
-	Connection string         `json:"connection,omitempty"`
-	Types      []run.DataType `json:"types,omitempty"`
+	Connection string `json:"connection,omitempty"`
+	// Types are those to sync, by any of their names; none: all that are enabled.
+	Types []string `json:"types,omitempty"`
 	// ApprovedRemovals is Start.ApprovedRemovals.
 	ApprovedRemovals int `json:"approve_removals,omitempty"`
 }
@@ -42,6 +43,10 @@ func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
 	if e.Mode != "" && e.Mode != run.Full && e.Mode != run.Incremental {
 		return answer, fault.New(fault.ConfigInvalid, "the event's mode is neither full nor incremental", "correct the schedule's input")
 	}
+	types, err := parseTypes(e.Types)
+	if err != nil {
+		return answer, err
+	}
 	at := e.Time
 	if at.IsZero() {
 		at = time.Now()
@@ -49,7 +54,7 @@ func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
 	var failures error
 	for _, name := range names {
 		s, err := a.Steps.FanOut(ctx, pipeline.Start{
-			Connection: name, Time: at.Truncate(time.Second), Mode: e.Mode, Types: e.Types, ApprovedRemovals: e.ApprovedRemovals,
+			Connection: name, Time: at.Truncate(time.Second), Mode: e.Mode, Types: types, ApprovedRemovals: e.ApprovedRemovals,
 		})
 		switch {
 		case fault.CodeOf(err) == fault.RunActive:
@@ -64,6 +69,19 @@ func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
 	}
 	a.log().InfoContext(ctx, "fan-out", "started", len(answer.Started), "skipped", len(answer.Skipped), "failed", failures != nil)
 	return answer, failures
+}
+
+// parseTypes reads data types; none at all is nil.
+func parseTypes(names []string) (types []run.DataType, err error) {
+	for _, name := range names {
+		t, bad := run.ParseType(name)
+		if bad != nil {
+			err = errors.Join(err, fault.New(fault.ConfigInvalid, bad.Error(), "name one of the eight data types"))
+			continue
+		}
+		types = append(types, t)
+	}
+	return types, err
 }
 
 func (a *App) named(ctx context.Context, connection string) ([]string, error) {

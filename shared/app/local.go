@@ -79,7 +79,7 @@ func OpenLocal(ctx context.Context, dir string, o LocalOptions) (*Local, error) 
 	}
 	// More pages than calls in flight would only fill memory; with fewer, calls
 	// would stand idle while a page is stored.
-	return &Local{App: a, Store: store, limit: o.TaskLimit, workers: map[run.Queue]int{run.TasksQueue: 4, run.PhotosQueue: 2}}, nil
+	return &Local{App: a, Store: store, limit: o.TaskLimit, workers: map[run.Queue]int{run.TasksQueue: 4, run.PhotosQueue: 4}}, nil
 }
 
 // maxReceives is the queues' maxReceiveCount (template.yaml).
@@ -113,7 +113,22 @@ func (l *Local) Sync(ctx context.Context, st pipeline.Start, started func(pipeli
 		return fault.New(fault.RunActive, s.Skipped, "wait for it to end")
 	}
 	started(s)
+	if err := l.tidy(ctx, st.Connection); err != nil {
+		return err
+	}
 	return l.drive(ctx, st.Connection, s.Run.ID)
+}
+
+// tidy drops what a bucket and a table would drop by themselves.
+func (l *Local) tidy(ctx context.Context, connection string) error {
+	conn, err := l.Steps.Ledger.Connection(ctx, connection)
+	if err != nil {
+		return err
+	}
+	if _, err := l.Store.Prune(ctx); err != nil {
+		return err
+	}
+	return l.Steps.DropRaw(ctx, conn)
 }
 
 // Redrive re-runs failures as pipeline.Steps.Redrive says, and drives the

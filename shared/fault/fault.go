@@ -80,6 +80,21 @@ func CodeOf(err error) Code {
 	return ""
 }
 
+type outOfTime struct{ err error }
+
+func (o outOfTime) Error() string { return o.err.Error() }
+func (o outOfTime) Unwrap() error { return o.err }
+
+// OutOfTime marks err as one that waiting would have mended, had the caller's
+// deadline left the time: it says nothing about what was asked for.
+func OutOfTime(err error) error { return outOfTime{err} }
+
+// IsOutOfTime reports whether err was marked by OutOfTime anywhere in its tree.
+func IsOutOfTime(err error) bool {
+	_, ok := errors.AsType[outOfTime](err)
+	return ok
+}
+
 type permanent struct{ err error }
 
 func (p permanent) Error() string { return p.err.Error() }

@@ -60,7 +60,10 @@ func (q *Queue) wake() {
 	q.changed = make(chan struct{})
 }
 
-// Send queues tasks, all or none.
+// Send queues tasks, all or none. A task whose message waits to be received
+// already is not queued a second time: that message is delivered after this
+// call as well as a new one would be. A resumed run sends all its open tasks,
+// and most of them are still here.
 func (q *Queue) Send(ctx context.Context, tasks ...run.Task) error {
 	return q.put(ctx, false, tasks...)
 }
@@ -79,6 +82,16 @@ func (q *Queue) put(ctx context.Context, dead bool, tasks ...run.Task) error {
 	}
 	err := q.db.update(ctx, fmt.Sprintf("queue %d tasks", len(tasks)), func(t tx) error {
 		for i, task := range tasks {
+			waits := false
+			if !dead {
+				var err error
+				if waits, err = q.waits(t, task.Queue(), task.Connection, bodies[i]); err != nil {
+					return err
+				}
+			}
+			if waits {
+				continue
+			}
 			if err := q.insert(t, task.Queue(), task.Connection, bodies[i], dead); err != nil {
 				return err
 			}
@@ -98,6 +111,16 @@ func (q *Queue) SendBody(ctx context.Context, queue run.Queue, group, body strin
 		q.wake()
 	}
 	return err
+}
+
+// waits reports whether a message with this body can be received now.
+func (q *Queue) waits(t tx, queue run.Queue, group, body string) (found bool, err error) {
+	err = t.query(func(*sql.Rows) error {
+		found = true
+		return nil
+	}, `SELECT 1 FROM messages WHERE dead = 0 AND queue = ? AND visible_at <= ? AND grp = ? AND body = ? AND receives < ? LIMIT 1`,
+		string(queue), nanos(q.now()), group, body, q.maxReceives)
+	return found, err
 }
 
 func (q *Queue) insert(t tx, queue run.Queue, group, body string, dead bool) error {

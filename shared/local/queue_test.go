@@ -138,7 +138,9 @@ func TestAMessageThatHasComeBackCanStillBeDeleted(t *testing.T) {
 func TestGroupsAreApart(t *testing.T) {
 	t.Parallel()
 	q, _ := newQueue(t)
-	send(t, q, task("gala"), task("fair"), task("gala"))
+	second := task("gala")
+	second.Type = run.Sessions
+	send(t, q, task("gala"), task("fair"), second)
 	wantDepth(t, q, "gala", local.Depth{Ready: 2})
 	if _, ok, err := q.NextVisible(t.Context(), run.TasksQueue, "other"); ok || err != nil {
 		t.Errorf("NextVisible of an empty group: %t, %v", ok, err)
@@ -224,4 +226,17 @@ func TestNotifyTellsWhatMayMakeAMessageVisible(t *testing.T) {
 			t.Errorf("%s: told %t, want %t", step.name, got, step.want)
 		}
 	}
+}
+
+func TestATaskThatWaitsAlreadyIsNotQueuedTwice(t *testing.T) {
+	t.Parallel()
+	q, _ := newQueue(t)
+	send(t, q, task("gala"))
+	send(t, q, task("gala"))
+	wantDepth(t, q, "gala", local.Depth{Ready: 1})
+	m := receive(t, q, "gala", 1)[0]
+	send(t, q, task("gala")) // the other is held: it may have been handled before this was sent
+	wantDepth(t, q, "gala", local.Depth{Ready: 1, Held: 1})
+	must(t, q.Delete(t.Context(), m.Receipt))
+	receive(t, q, "gala", 1)
 }

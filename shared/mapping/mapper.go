@@ -343,7 +343,7 @@ func (m *Mapper) keep(r Row, t run.DataType, res *Result) bool {
 		*res = Result{Outcome: Filtered, Rule: "filter", ID: res.ID, LastModified: res.LastModified}
 		return false
 	}
-	*res = reject(t, r.ID(), fault.MappingInvalid, "the filter gives neither true nor false for this row")
+	*res = reject(t, res.ID, fault.MappingInvalid, "the filter gives neither true nor false for this row")
 	return false
 }
 

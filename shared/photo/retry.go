@@ -55,8 +55,13 @@ func (f *Fetcher) retry(ctx context.Context, host string, try func() (Picture, e
 		}
 		wait := f.wait(n, r)
 		deadline, limited := ctx.Deadline()
-		if n == tries || r.wait > longestAfter || limited && time.Until(deadline) <= wait {
-			return Picture{}, fault.Wrap(r.code, r, fmt.Sprintf("fetch picture from %s: %s, tried %d times", host, r.text, n), "run the page again later")
+		late := limited && time.Until(deadline) <= wait
+		if n == tries || r.wait > longestAfter || late {
+			e := fault.Wrap(r.code, r, fmt.Sprintf("fetch picture from %s: %s, tried %d times", host, r.text, n), "run the page again later")
+			if late && n < tries {
+				return Picture{}, fault.OutOfTime(e)
+			}
+			return Picture{}, e
 		}
 		timer := time.NewTimer(wait)
 		select {

@@ -32,13 +32,16 @@ func (s *Steps) masters(ctx context.Context, j job) (sum, error) {
 		title = "" // R9: both conditions; without a title there are no masters
 	}
 	for range rounds {
-		members, stored, zone, err := s.members(ctx, j)
+		members, stored, protect, zone, err := s.members(ctx, j)
 		if err != nil {
 			return sum{}, err
 		}
 		wanted, slots := mapping.Masters(j.Conn.EventID, title, zone, members)
 		updates := s.masterUpdates(j, wanted, stored)
 		for id, slot := range slots { // those that change
+			if s.slotProtected(j, id, protect[id]) {
+				continue
+			}
 			u := RecordUpdate{ID: id, Set: map[string]any{slotField: slot}}
 			if slot == "" {
 				u.Set, u.Unset = nil, []string{slotField}
@@ -57,11 +60,11 @@ func (s *Steps) masters(ctx context.Context, j job) (sum, error) {
 
 // members reads the stored sessions: those that may share a slot, and the
 // masters there are.
-func (s *Steps) members(ctx context.Context, j job) (members []mapping.Member, stored map[string]Record, zone *time.Location, err error) {
-	stored, zone = map[string]Record{}, time.UTC
+func (s *Steps) members(ctx context.Context, j job) (members []mapping.Member, stored map[string]Record, protect map[string][]string, zone *time.Location, err error) {
+	stored, protect, zone = map[string]Record{}, map[string][]string{}, time.UTC
 	for r, err := range s.Records.Scan(ctx, j.Connection, run.Sessions, Scan{}) {
 		if err != nil {
-			return nil, nil, nil, storeError(err)
+			return nil, nil, nil, nil, storeError(err)
 		}
 		if r.Fields[masterField] == true && strings.HasPrefix(r.ID, masterPrefix) {
 			stored[r.ID] = r
@@ -72,11 +75,17 @@ func (s *Steps) members(ctx context.Context, j job) (members []mapping.Member, s
 				zone = z
 			}
 		}
+		protect[r.ID] = r.Protect
 		members = append(members, mapping.Member{
 			ID: r.ID, Status: r.Status, Start: text(r.Fields, "start"), End: text(r.Fields, "end"), InSlot: text(r.Fields, slotField),
 		})
 	}
-	return members, stored, zone, nil
+	return members, stored, protect, zone, nil
+}
+
+// slotProtected reports whether a session's in_slot is left alone (R19).
+func (s *Steps) slotProtected(j job, id string, own []string) bool {
+	return slices.Contains(own, slotField) || slices.Contains(j.Conn.Protect[run.Sessions][id], slotField)
 }
 
 // masterUpdates makes the stored masters be the wanted ones. A master whose
@@ -133,7 +142,12 @@ func (s *Steps) levels(ctx context.Context, j job, tr TypeRun, reports []PageRep
 		}
 		old[r.ID] = r
 	}
-	whole := tr.Mode == run.Full && tr.Failed == 0
+	cur, err := s.Ledger.Cursor(ctx, j.Connection, j.Type)
+	if err != nil {
+		return sum{}, err
+	}
+	// An old run that was mended late knows less than the newer one.
+	whole := tr.Mode == run.Full && tr.Failed == 0 && !cur.Succeeded.After(j.Run.Started)
 	if whole && len(seen) == 0 && sponsors > 0 {
 		seen = []ordered{{id: defaultLevel, name: defaultLevelName}}
 	}
@@ -146,7 +160,7 @@ func (s *Steps) levels(ctx context.Context, j job, tr TypeRun, reports []PageRep
 			Fields: map[string]any{"name": l.name, "order": l.order},
 		}, &w)
 	}
-	return sum{counts: w.counts}, b.write(ctx, s, &w)
+	return sum{counts: w.counts}, b.write(ctx, s)
 }
 
 // seenLevels joins the pages' levels, in the order of the lowest attendee id

@@ -42,18 +42,18 @@ func (s *Steps) describeEvent(ctx context.Context, j job, src Source, p *Plan) e
 			Code: string(fault.ConfigInvalid), Message: "the event does not tell its time zone and the setting timezone is absent: times are taken as UTC",
 		})
 	}
-	return s.describeStream(ctx, src, p)
+	return s.describeStream(ctx, j, src, p)
 }
 
 // describeStream adds what only one stream needs. Neither list is worth
-// failing a run: without questions columns are reached by id, without tracks
-// sessions keep the ids of theirs.
-func (s *Steps) describeStream(ctx context.Context, src Source, p *Plan) error {
+// failing a run: that of the last complete plan does for once. Without any,
+// columns are reached by id and sessions keep the ids of their tracks.
+func (s *Steps) describeStream(ctx context.Context, j job, src Source, p *Plan) error {
 	switch p.Stream {
 	case run.Attendees:
 		qs, err := src.Questions(ctx)
 		if err != nil {
-			return p.tolerate(err, "questions")
+			return s.tolerate(ctx, j, p, err, "questions")
 		}
 		for _, q := range qs {
 			p.Event.Questions = append(p.Event.Questions, Question{ID: q.ID, FieldName: q.FieldName, Name: q.Name, Page: q.Page, InputType: q.InputType})
@@ -61,7 +61,7 @@ func (s *Steps) describeStream(ctx context.Context, src Source, p *Plan) error {
 	case run.SessionStream:
 		tracks, err := src.Tracks(ctx)
 		if err != nil {
-			return p.tolerate(err, "tracks")
+			return s.tolerate(ctx, j, p, err, "tracks")
 		}
 		p.Event.Tracks = make(map[string]string, len(tracks))
 		for _, t := range tracks {
@@ -71,16 +71,25 @@ func (s *Steps) describeStream(ctx context.Context, src Source, p *Plan) error {
 	return nil
 }
 
-// tolerate turns a failed list into a warning, unless the account itself is
-// refused or told to wait.
-func (p *Plan) tolerate(err error, list string) error {
+// tolerate makes do with the last complete plan's questions or tracks and a
+// warning, unless the account itself is refused or told to wait. A list that is
+// missing for once must not look like a changed form: that would be a full plan.
+func (s *Steps) tolerate(ctx context.Context, j job, p *Plan, err error, list string) error {
 	switch code := fault.CodeOf(err); code {
 	case fault.StovaAuth, fault.StovaEvent, fault.StovaRate, "":
 		return err
 	default:
-		p.Warnings = append(p.Warnings, run.Warning{Code: string(code), Message: fmt.Sprintf("the vendor's list of %s could not be read", list)})
-		return nil
+		p.Warnings = append(p.Warnings, run.Warning{Code: string(code), Message: fmt.Sprintf("the vendor's list of %s could not be read; the last one is used", list)})
 	}
+	cur, err := s.Ledger.Cursor(ctx, j.Connection, j.Type)
+	if err != nil || cur.Plan == "" {
+		return err
+	}
+	last, ok, err := s.readPlan(ctx, cur.Plan)
+	if ok && err == nil {
+		p.Event.Questions, p.Event.Tracks = last.Event.Questions, last.Event.Tracks
+	}
+	return err
 }
 
 // mapper returns the mapping of a job bound to the event of its plan.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,34 +55,71 @@ func (s *Steps) FanOut(ctx context.Context, st Start) (Started, error) {
 	if err != nil {
 		return Started{}, err
 	}
-	if err := s.Repair(ctx, st.Connection); err != nil {
+	if st.OwnerGone {
+		// The run is about to be taken up: its tasks are not lost, only unsent.
+		err = s.repair(ctx, st.Connection, forever)
+	} else {
+		err = s.Repair(ctx, st.Connection)
+	}
+	if err != nil {
 		return Started{}, err
 	}
+	for range raceTries {
+		started, again, err := s.start(ctx, st, conn, types)
+		if !again {
+			return started, err
+		}
+	}
+	return Started{}, fault.New(fault.RunActive, "other runs were started at the same moment", "wait for them to end")
+}
+
+// raceTries is how often a start looks again after another one was faster: the
+// second look finds that one's run.
+const raceTries = 3
+
+// start makes the run unless it exists, is outdated, or another is under way.
+// again says that another start was faster.
+func (s *Steps) start(ctx context.Context, st Start, conn run.Connection, types []run.DataType) (started Started, again bool, err error) {
 	var active Active
 	version, err := load(ctx, s.Ledger.Items, activeKey(conn.Name), &active)
 	if err != nil {
-		return Started{}, storeError(err)
+		return Started{}, false, storeError(err)
 	}
 	if r, ok, err := s.Ledger.Run(ctx, runID(st)); err != nil || ok {
 		if err != nil {
-			return Started{}, err
+			return Started{}, false, err
 		}
-		return s.repeat(ctx, r)
+		started, err = s.repeat(ctx, r)
+		return started, false, err
 	}
 	if active.Run != "" && active.Started.After(st.Time) {
-		return Started{Skipped: fmt.Sprintf("older than run %s", active.Run)}, nil
+		started = Started{Skipped: fmt.Sprintf("older than run %s", active.Run)}
+		return started, false, s.skip(ctx, conn.Name, Skip{Run: runID(st), Mode: st.Mode, Reason: started.Skipped})
 	}
 	r := Run{
 		ID: runID(st), Connection: conn.Name, Types: types, Settings: settingsHash(conn), AskedFull: st.Mode == run.Full,
 		Started: st.Time.UTC(), ApprovedRemovals: st.ApprovedRemovals,
 	}
 	if r.Mode, err = s.mode(ctx, conn, st.Mode, active.FullDue, types); err != nil {
-		return Started{}, err
+		return Started{}, false, err
 	}
 	if started, done, err := s.yield(ctx, st, r, active); err != nil || done {
-		return started, err
+		return started, false, err
 	}
-	return s.create(ctx, r, version, active)
+	// A full run of some types leaves one of all types due.
+	due := active.FullDue && (r.Mode != run.Full || len(types) < len(conn.DataTypes))
+	return s.create(ctx, r, version, Active{Run: r.ID, Started: r.Started, Skipped: active.Skipped, FullDue: due})
+}
+
+// skip keeps the reason of a start that made no run. A full one stays due.
+func (s *Steps) skip(ctx context.Context, connection string, k Skip) error {
+	k.At = s.now()
+	_, err := modify(ctx, s.Ledger.Items, activeKey(connection), func(a *Active, _ bool) bool {
+		a.Skipped = &k
+		a.FullDue = a.FullDue || k.Mode == run.Full
+		return true
+	})
+	return storeError(err)
 }
 
 // enabledTypes returns the wanted types that the connection has enabled, in
@@ -117,14 +153,7 @@ func runID(st Start) string {
 }
 
 // settingsHash stands for all settings of a connection.
-func settingsHash(c run.Connection) string {
-	doc, err := json.Marshal(c)
-	if err != nil {
-		panic(err) // plain data always encodes
-	}
-	sum := sha256.Sum256(doc)
-	return hex.EncodeToString(sum[:8])
-}
+func settingsHash(c run.Connection) string { return digest(c) }
 
 // mode is full when it is asked for, due, or when incremental reading is off
 // or impossible because a type has no earlier success.
@@ -186,14 +215,12 @@ func (s *Steps) yield(ctx context.Context, st Start, r Run, active Active) (star
 // refuse keeps the reason of a skipped start on the connection.
 func (s *Steps) refuse(ctx context.Context, r, old Run) (Started, bool, error) {
 	reason := fmt.Sprintf("run %s is under way", old.ID)
-	now := s.now()
-	_, err := modify(ctx, s.Ledger.Items, activeKey(r.Connection), func(a *Active, _ bool) bool {
-		a.Skipped = &Skip{Run: r.ID, Mode: r.Mode, Reason: reason, At: now}
-		a.FullDue = a.FullDue || r.Mode == run.Full
-		return true
-	})
-	if err != nil {
-		return Started{}, true, storeError(err)
+	k := Skip{Run: r.ID, Mode: run.Incremental, Reason: reason}
+	if r.AskedFull { // one that only had to be full will be so again by itself
+		k.Mode = run.Full
+	}
+	if err := s.skip(ctx, r.Connection, k); err != nil {
+		return Started{}, true, err
 	}
 	return Started{Skipped: reason}, true, fault.Permanent(fault.New(fault.RunActive, reason, "wait for it to end; see runs show "+old.ID))
 }
@@ -229,8 +256,9 @@ func lastActivity(r Run, all []TypeRun) time.Time {
 }
 
 // create writes the run, its type runs and the connection's active run in one
-// transaction, then sends the sync tasks.
-func (s *Steps) create(ctx context.Context, r Run, version int64, old Active) (Started, error) {
+// transaction, then sends the sync tasks. again says that another start was
+// faster.
+func (s *Steps) create(ctx context.Context, r Run, version int64, active Active) (started Started, again bool, err error) {
 	now := s.now()
 	writes := make([]Write, 0, len(r.Types)+3)
 	add := func(k Key, version int64, v any) error {
@@ -238,8 +266,8 @@ func (s *Steps) create(ctx context.Context, r Run, version int64, old Active) (S
 		writes = append(writes, w)
 		return err
 	}
-	err := errors.Join(
-		add(activeKey(r.Connection), version, Active{Run: r.ID, Started: r.Started, Skipped: old.Skipped}),
+	err = errors.Join(
+		add(activeKey(r.Connection), version, active),
 		add(runKey(r.Connection, r.ID), 0, r),
 		add(runPointer(r.ID), 0, map[string]string{"connection": r.Connection}),
 	)
@@ -250,14 +278,13 @@ func (s *Steps) create(ctx context.Context, r Run, version int64, old Active) (S
 		tasks = append(tasks, syncTask(tr))
 	}
 	if err != nil {
-		return Started{}, err
+		return Started{}, false, err
 	}
 	switch err := s.Ledger.Items.Write(ctx, writes...); {
 	case errors.Is(err, ErrVersion):
-		// Another start of the same connection was faster: its run stands.
-		return Started{}, fault.New(fault.RunActive, "another run was started at the same moment", "wait for it to end")
+		return Started{}, true, nil
 	case err != nil:
-		return Started{}, storeError(fmt.Errorf("create run %s: %w", r.ID, err))
+		return Started{}, false, storeError(fmt.Errorf("create run %s: %w", r.ID, err))
 	}
-	return Started{Run: r}, storeError(s.Tasks.Send(ctx, tasks...))
+	return Started{Run: r}, false, storeError(s.Tasks.Send(ctx, tasks...))
 }

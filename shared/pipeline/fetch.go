@@ -18,7 +18,7 @@ import (
 // re-run fetches everything afresh.
 func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawPage, rest []string, calls int, err error) {
 	leads := run.Leader(j.Run.Types, j.Type.Stream()) == j.Type
-	if p.State == run.PageQueued {
+	if p.State == run.PageQueued && !p.Fresh {
 		from := p.Name
 		if !leads { // the leader may have cut the page elsewhere
 			from, _, _ = strings.Cut(p.Name, ".")
@@ -148,6 +148,7 @@ type fetcher struct {
 	rest  []string
 	tally tally
 	abort error // a failure of more than one row
+	late  error // what there was no time left to wait for
 }
 
 // fetch gets the rows of ids into raw and returns those it had no time for, in
@@ -162,6 +163,7 @@ func (f *fetcher) fetch(ctx context.Context, s *Steps, ids []string) ([]string, 
 		defer cancel()
 	}
 	f.tally.good = len(f.raw.Rows)
+	before := f.raw.known()
 	each(s.fetches(), ids, func(id string) bool {
 		row, err := f.src.Row(ctx, f.stream, id)
 		return f.take(ctx, id, row, err)
@@ -172,8 +174,14 @@ func (f *fetcher) fetch(ctx context.Context, s *Steps, ids []string) ([]string, 
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errMargin) {
 		return nil, context.Cause(ctx)
 	}
+	if f.late != nil && f.raw.known() == before {
+		return nil, f.late // a rest as long as the page would only come back
+	}
 	return inOrder(ids, f.rest), nil
 }
+
+// known counts the ids a raw page says something of.
+func (r RawPage) known() int { return len(r.Rows) + len(r.Gone) + len(r.Poison) }
 
 // errMargin ends fetching in time to store and settle.
 var errMargin = errors.New("the task's time is nearly over")
@@ -190,6 +198,9 @@ func (f *fetcher) take(ctx context.Context, id string, row json.RawMessage, err 
 		f.raw.Gone = append(f.raw.Gone, id)
 	case ctx.Err() != nil:
 		f.rest = append(f.rest, id)
+		return false
+	case fault.IsOutOfTime(err):
+		f.rest, f.late = append(f.rest, id), err
 		return false
 	case !poisonous(err):
 		f.abort = err

@@ -34,6 +34,9 @@ func (s *Steps) finish(ctx context.Context, j job) error {
 	}); err != nil {
 		return err
 	}
+	if !tr.settled() {
+		return nil // a rest was handed on meanwhile; its settling checks again
+	}
 	reports, err := s.reports(ctx, tr)
 	if err != nil {
 		return err
@@ -88,7 +91,7 @@ func (s *Steps) compute(ctx context.Context, j job, tr TypeRun, reports []PageRe
 // photoSum suspects the region when every picture of a run is missing
 // (spotme-model.md §7).
 func photoSum(tr TypeRun) sum {
-	if tr.Pages.Missing == 0 || tr.Pages.Missing < tr.Pages.Read {
+	if tr.Mode != run.Full || tr.Pages.Missing == 0 || tr.Pages.Missing < tr.Pages.Read {
 		return sum{}
 	}
 	return sum{warnings: []run.Warning{{
@@ -105,11 +108,11 @@ func (s *Steps) reports(ctx context.Context, tr TypeRun) ([]PageReport, error) {
 	}
 	var all []PageReport
 	for _, p := range pages {
-		if !p.Reported || p.State != run.PageDone {
+		if p.Report == "" || p.State != run.PageDone {
 			continue
 		}
 		var r PageReport
-		ok, err := getJSON(ctx, s.Objects, reportObject(p.Connection, p.Run, p.Type, p.Name), &r)
+		ok, err := getJSON(ctx, s.Objects, p.Report, &r)
 		if err != nil {
 			return nil, err
 		}

@@ -19,8 +19,7 @@ type Run struct {
 	Mode       run.Mode `json:"mode"`
 	// AskedFull tells a full run that was asked for from one that had to be full.
 	AskedFull bool           `json:"asked_full,omitempty"`
-	Types     []run.DataType `json:"types"` // in the order of run.AllTypes
-	Source    string         `json:"source,omitempty"`
+	Types     []run.DataType `json:"types"`    // in the order of run.AllTypes
 	Settings  string         `json:"settings"` // hash of the settings it started with
 	Started   time.Time      `json:"started"`
 	Ended     time.Time      `json:"ended,omitzero"`
@@ -83,11 +82,11 @@ type Page struct {
 	IDs      string     `json:"ids,omitempty"`
 	Next     string     `json:"next,omitempty"` // the page its rest was handed to
 	Hops     int        `json:"hops,omitempty"`
+	Fresh    bool       `json:"fresh,omitempty"` // the rest of a re-run page: never from a raw page
 	Counts   run.Counts `json:"counts"`
 	APICalls int        `json:"api_calls,omitempty"`
 	Covered  bool       `json:"covered,omitempty"` // a later run did its work
-	Reported bool       `json:"reported,omitempty"`
-	Receives int        `json:"receives,omitempty"`
+	Report   string     `json:"report,omitempty"`  // key of its report object
 	Code     string     `json:"code,omitempty"`
 	Error    string     `json:"error,omitempty"`
 	Settled  time.Time  `json:"settled,omitzero"`
@@ -248,7 +247,7 @@ func queryAll[T any](ctx context.Context, items Items, q Query) ([]T, error) {
 
 // storeError gives an adapter's failure its code, unless it has one.
 func storeError(err error) error {
-	if err == nil || fault.CodeOf(err) != "" || errors.Is(err, context.Canceled) {
+	if err == nil || fault.CodeOf(err) != "" || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return fault.Wrap(fault.StoreUnavailable, err, err.Error(), "check that the store can be reached and written, then run it again")

@@ -248,7 +248,7 @@ func (l Ledger) onPage(ctx context.Context, t run.Task, change settling) (Page, 
 type Outcome struct {
 	Counts   run.Counts
 	APICalls int
-	Reported bool // there is a report object
+	Report   string // key of the report object; "" when there is nothing to tell
 	Covered  bool
 }
 
@@ -270,7 +270,7 @@ func markDone(p *Page, tr *TypeRun, o Outcome, now time.Time) {
 		tr.Failed--
 	}
 	p.State, p.Settled, p.Code, p.Error = run.PageDone, now, "", ""
-	p.Counts, p.APICalls, p.Reported, p.Covered = o.Counts, o.APICalls, o.Reported, o.Covered
+	p.Counts, p.APICalls, p.Report, p.Covered = o.Counts, o.APICalls, o.Report, o.Covered
 	tr.Done++
 	tr.Pages = tr.Pages.Plus(o.Counts)
 	tr.APICalls += o.APICalls
@@ -297,6 +297,7 @@ func (l Ledger) handOn(ctx context.Context, t run.Task, o Outcome, rest string, 
 		next := Page{
 			Connection: p.Connection, Run: p.Run, Type: p.Type, Name: nextName(p.Name),
 			State: run.PageQueued, Rows: rows, IDs: rest, Hops: p.Hops + 1,
+			Fresh: p.Fresh || p.State == run.PageFailed,
 		}
 		w, err := put(pageKey(p.Run, p.Type, next.Name), 0, next)
 		if err != nil {

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -113,14 +113,23 @@ func rawObject(conn, id string, s run.Stream, page string) string {
 }
 func rawPrefix(conn, id string) string { return fmt.Sprintf("raw/%s/%s/", conn, id) }
 func restObject(conn, id string, t run.DataType, page string, ids []string) string {
-	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
-	return fmt.Sprintf("plans/%s/%s/rest/%s/%s-%x.json.gz", conn, id, t, page, sum[:4])
+	return fmt.Sprintf("plans/%s/%s/rest/%s/%s-%s.json.gz", conn, id, t, page, digest(ids))
 }
 func reportObject(conn, id string, t run.DataType, page string) string {
 	return fmt.Sprintf("reports/%s/%s/%s/%s.json.gz", conn, id, t, page)
 }
 func retryObject(conn, id string, t run.DataType) string {
 	return fmt.Sprintf("plans/%s/%s/retry/%s.json.gz", conn, id, t)
+}
+
+// digest stands for the content of plain data.
+func digest(v any) string {
+	doc, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // plain data always encodes
+	}
+	sum := sha256.Sum256(doc)
+	return hex.EncodeToString(sum[:8])
 }
 
 // putJSON stores v as gzip JSON and reports whether this call stored it.

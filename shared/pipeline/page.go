@@ -2,8 +2,10 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"stovasync/shared/run"
 )
@@ -54,10 +56,39 @@ func (s *Steps) page(ctx context.Context, j job) error {
 	}
 	w, err := s.workOn(ctx, j, p, tr, ids)
 	if err != nil {
-		return err
+		return errors.Join(err, s.spent(ctx, j, w.calls))
 	}
 	return s.settlePage(ctx, j, p, w, false)
 }
+
+// putReport keeps what a page has to tell, under a key that names its content:
+// of two deliveries at once, only the one that settles says which counts.
+func (s *Steps) putReport(ctx context.Context, j job, r PageReport) (key string, err error) {
+	if r.empty() {
+		return "", nil
+	}
+	key = reportObject(j.Connection, j.Task.Run, j.Type, j.Page+"-"+digest(r))
+	_, err = putJSON(ctx, s.Objects, key, r, false)
+	return key, err
+}
+
+// spent counts the calls of a step that failed: the vendor counts them too.
+func (s *Steps) spent(ctx context.Context, j job, calls int) error {
+	if calls == 0 {
+		return nil
+	}
+	// The step may have failed because its time was up.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spentTimeout)
+	defer cancel()
+	_, err := s.Ledger.modifyTypeRun(ctx, j.Task.Run, j.Type, func(tr *TypeRun) bool {
+		tr.APICalls += calls
+		return true
+	})
+	return err
+}
+
+// spentTimeout bounds the one write that follows a failure.
+const spentTimeout = 3 * time.Second
 
 // lateRest reports whether a queued page is the rest of a re-run page of a
 // type run that ended as partial: the only pages that are queued that late.
@@ -182,7 +213,7 @@ func (s *Steps) workOn(ctx context.Context, j job, p Page, tr TypeRun, ids []str
 	}
 	raw, rest, calls, err := s.rows(ctx, j, p, ids)
 	if err != nil {
-		return work{}, err
+		return work{calls: calls}, err
 	}
 	w, err := s.store(ctx, j, rowSet{plan: plan, mapper: m, raw: raw, ids: without(ids, rest)})
 	w.rest, w.calls = rest, calls
@@ -192,18 +223,22 @@ func (s *Steps) workOn(ctx context.Context, j job, p Page, tr TypeRun, ids []str
 // settlePage keeps the report, then settles the page or hands its rest on, and
 // checks whether the type run is through.
 func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered bool) error {
-	if !w.report.empty() {
-		if _, err := putJSON(ctx, s.Objects, reportObject(j.Connection, j.Task.Run, j.Type, j.Page), w.report, false); err != nil {
-			return err
-		}
+	report, err := s.putReport(ctx, j, w.report)
+	if err != nil {
+		return err
 	}
-	o := Outcome{Counts: w.counts, APICalls: w.calls, Reported: !w.report.empty(), Covered: covered}
+	o := Outcome{Counts: w.counts, APICalls: w.calls, Report: report, Covered: covered}
 	if len(w.rest) > 0 {
 		return s.passOn(ctx, j, p, w.rest, o)
 	}
 	tr, wrote, err := s.Ledger.settle(ctx, j.Task, o, s.now())
 	if err != nil {
 		return err
+	}
+	if !wrote { // another delivery settled it; these calls were made all the same
+		if err := s.spent(ctx, j, w.calls); err != nil {
+			return err
+		}
 	}
 	s.log().InfoContext(ctx, "page settled", "run", j.Task.Run, "type", j.Type, "page", j.Page,
 		"first", wrote, "read", w.counts.Read, "new", w.counts.New, "changed", w.counts.Changed, "rejected", w.counts.Rejected, "calls", w.calls)

@@ -84,6 +84,10 @@ func (s *Steps) planPhotos(ctx context.Context, j job, p *Plan) error {
 	if !full {
 		p.Mode = run.Incremental
 	}
+	again, err := s.retries(ctx, known)
+	if err != nil {
+		return err
+	}
 	var chosen []string
 	now := s.now()
 	for _, kind := range j.ownerKinds() {
@@ -99,7 +103,7 @@ func (s *Steps) planPhotos(ctx context.Context, j job, p *Plan) error {
 			if named {
 				p.All = append(p.All, o.ID)
 			}
-			if !named || full || s.photoDue(j, o, have[o.ID], now) {
+			if !named || full || again[o.ID] || s.photoDue(j, o, have[o.ID], now) {
 				chosen = append(chosen, o.ID)
 			}
 		}
@@ -196,6 +200,9 @@ func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error
 	if fetch.Err() != nil && !errors.Is(context.Cause(fetch), errMargin) {
 		return work{}, context.Cause(fetch)
 	}
+	if g.late != nil && g.tally.good+g.tally.failed == 0 {
+		return work{}, g.late
+	}
 	g.w.rest = inOrder(ids, g.rest)
 	return g.w, g.write(ctx, j)
 }
@@ -233,6 +240,7 @@ type gallery struct {
 	stored  []string                        // keys of objects
 	tally   tally
 	abort   error
+	late    error // what there was no time left to wait for
 }
 
 // take files one picture and reports whether to go on. A picture that cannot
@@ -257,6 +265,9 @@ func (g *gallery) take(fetch context.Context, p *picture, err error) bool {
 		}
 	case fetch.Err() != nil:
 		g.rest = append(g.rest, p.owner.ID)
+		return false
+	case fault.IsOutOfTime(err):
+		g.rest, g.late = append(g.rest, p.owner.ID), err
 		return false
 	case !poisonous(err):
 		g.abort = err
@@ -439,12 +450,23 @@ func (p *picture) count(c *run.Counts, changed bool) {
 }
 
 func (p *picture) linkTo(key string) {
+	if p.linkProtected() {
+		return
+	}
 	if key != "" && text(p.owner.Fields, photoField) != key {
 		p.link = &RecordUpdate{ID: p.owner.ID, Set: map[string]any{photoField: key}}
 	}
 }
 
+// linkProtected reports whether the owner's link is left alone (R19).
+func (p *picture) linkProtected() bool {
+	return slices.Contains(p.owner.Protect, photoField) || slices.Contains(p.j.Conn.Protect[p.owner.of][p.owner.ID], photoField)
+}
+
 func (p *picture) unlink() {
+	if p.linkProtected() {
+		return
+	}
 	if text(p.owner.Fields, photoField) != "" {
 		p.link = &RecordUpdate{ID: p.owner.ID, Unset: []string{photoField}}
 	}

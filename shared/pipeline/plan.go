@@ -2,10 +2,9 @@ package pipeline
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,7 +177,7 @@ func (s *Steps) plan(ctx context.Context, j job) (Plan, string, error) {
 		return Plan{}, "", s.leaderFailed(ctx, j, leader)
 	}
 	if p, err = s.makePlan(ctx, j); err != nil {
-		return Plan{}, "", err
+		return Plan{}, "", errors.Join(err, s.spent(ctx, j, p.APICalls))
 	}
 	stored, err := putJSON(ctx, s.Objects, key, p, true)
 	if err != nil {
@@ -222,12 +221,13 @@ func (s *Steps) leaderFailed(ctx context.Context, j job, leader run.DataType) er
 }
 
 // makePlan lists a stream and cuts it into pages.
-func (s *Steps) makePlan(ctx context.Context, j job) (Plan, error) {
-	p := Plan{Run: j.Task.Run, Connection: j.Connection, Stream: j.Type.Stream(), Mode: run.Full, ListedAt: s.now()}
+func (s *Steps) makePlan(ctx context.Context, j job) (p Plan, err error) {
+	p = Plan{Run: j.Task.Run, Connection: j.Connection, Stream: j.Type.Stream(), Mode: run.Full, ListedAt: s.now()}
 	if j.Type.IsPhotos() {
 		p.Event.ID = j.Conn.EventID
 		p.Hash = contentHash(j.Conn, j.Set.Hash())
-		return p, s.planPhotos(ctx, j, &p)
+		err = s.planPhotos(ctx, j, &p)
+		return p, err
 	}
 	src, err := s.Connector.Source(ctx, j.Conn)
 	if err != nil {
@@ -235,17 +235,17 @@ func (s *Steps) makePlan(ctx context.Context, j job) (Plan, error) {
 	}
 	meter := &stova.Meter{}
 	ctx = stova.WithMeter(ctx, meter)
+	defer func() { p.APICalls = int(meter.Calls()) }()
 	if err := s.describeEvent(ctx, j, src, &p); err != nil {
-		return Plan{}, err
+		return p, err
 	}
 	m, err := j.mapper(p.Event)
 	if err != nil {
-		return Plan{}, err
+		return p, err
 	}
 	p.Hash = contentHash(j.Conn, m.Hash())
 	p.Warnings = mergeWarnings(p.Warnings, m.Warnings())
 	err = s.planRows(ctx, j, src, &p)
-	p.APICalls = int(meter.Calls())
 	return p, err
 }
 
@@ -275,7 +275,9 @@ func (s *Steps) planRows(ctx context.Context, j job, src Source, p *Plan) error 
 		if err != nil {
 			return err
 		}
-		if chosen, err = s.choose(ctx, all.IDs, mod.IDs, known); err != nil {
+		// A row modified between the two lists is not in the first yet.
+		p.All = union(p.All, mod.IDs)
+		if chosen, err = s.choose(ctx, p.All, mod.IDs, known); err != nil {
 			return err
 		}
 	}
@@ -346,17 +348,12 @@ func (s *Steps) choose(ctx context.Context, all, modified []string, known []Curs
 		} else {
 			lists = append(lists, nil)
 		}
-		if c.Retry == "" {
-			continue
-		}
-		var retry []string
-		if _, err := getJSON(ctx, s.Objects, c.Retry, &retry); err != nil {
-			return nil, err
-		}
-		for _, id := range retry {
-			wanted[id] = true
-		}
 	}
+	again, err := s.retries(ctx, known)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(wanted, again)
 	isNew := func(id string) bool {
 		return slices.ContainsFunc(lists, func(list map[string]bool) bool { return !list[id] })
 	}
@@ -366,14 +363,25 @@ func (s *Steps) choose(ctx context.Context, all, modified []string, known []Curs
 			chosen = append(chosen, id)
 		}
 	}
-	// A row modified between the two lists is not in the first yet.
-	listed := setOf(all)
-	for _, id := range modified {
-		if !listed[id] {
-			chosen = append(chosen, id)
+	return chosen, nil
+}
+
+// retries returns the ids on the retry lists of cursors.
+func (s *Steps) retries(ctx context.Context, known []Cursor) (map[string]bool, error) {
+	again := map[string]bool{}
+	for _, c := range known {
+		if c.Retry == "" {
+			continue
+		}
+		var ids []string
+		if _, err := getJSON(ctx, s.Objects, c.Retry, &ids); err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			again[id] = true
 		}
 	}
-	return chosen, nil
+	return again, nil
 }
 
 // emptied warns when the vendor lists nothing although the store holds records:
@@ -403,6 +411,12 @@ func cut(ids []string, size int) [][]string {
 	return slices.Collect(slices.Chunk(sorted, max(1, size)))
 }
 
+// union returns a and the ids of b that it lacks.
+func union(a, b []string) []string {
+	have := setOf(a)
+	return append(slices.Clip(a), slices.DeleteFunc(slices.Clone(b), func(id string) bool { return have[id] })...)
+}
+
 func setOf(ids []string) map[string]bool {
 	set := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -414,13 +428,8 @@ func setOf(ids []string) map[string]bool {
 // contentHash stands for everything beside the vendor's rows that decides what
 // records hold. When it changes, every row is read again.
 func contentHash(c run.Connection, mappingHash string) string {
-	doc, err := json.Marshal([]any{
+	return digest([]any{
 		c.EndPoint, c.AccountID, c.EventID, c.ActiveStatuses, c.InactivePolicy, c.Mapping, c.Filters, c.Protect,
-		c.PresenterPhotoEndpoint, c.PersonPhotoEndpoint, mappingHash,
+		c.PresenterPhotoEndpoint, c.PersonPhotoEndpoint, c.AllowedPhotoHosts, c.AllowPrivateHosts, mappingHash,
 	})
-	if err != nil {
-		panic(err) // plain data always encodes
-	}
-	sum := sha256.Sum256(doc)
-	return hex.EncodeToString(sum[:8])
 }

@@ -46,7 +46,14 @@ func (s *Steps) Failed(ctx context.Context, f Filter) ([]Failure, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.Match(x) {
+		if !f.Match(x) {
+			continue
+		}
+		over, err := s.overtaken(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		if !over {
 			all = append(all, x)
 		}
 	}
@@ -55,6 +62,38 @@ func (s *Steps) Failed(ctx context.Context, f Filter) ([]Failure, error) {
 			cmp.Compare(a.Type, b.Type), cmp.Compare(sortable(a.Page), sortable(b.Page)))
 	})
 	return all, nil
+}
+
+// idle reports whether a dead letter's task has nothing left to do: its page
+// is done, or its type run has not failed. A redrive that was cut before it
+// could delete the letter left it, or a later run has done the work.
+func (s *Steps) idle(ctx context.Context, t run.Task) (bool, error) {
+	if t.Kind == run.PageTask {
+		p, ok, err := s.Ledger.Page(ctx, t.Run, t.Type, t.Page)
+		return ok && p.State == run.PageDone, err
+	}
+	tr, ok, err := s.Ledger.TypeRun(ctx, t.Run, t.Type)
+	if err != nil || !ok {
+		return false, err
+	}
+	if tr.State.Ended() && tr.State != run.Failed {
+		return true, nil
+	}
+	return s.overtaken(ctx, Failure{Connection: t.Connection, Run: t.Run, Type: t.Type})
+}
+
+// overtaken reports whether a failed type run is of no more concern, because a
+// later run of its type has succeeded. Its item stays as history.
+func (s *Steps) overtaken(ctx context.Context, x Failure) (bool, error) {
+	if x.Page != "" {
+		return false, nil
+	}
+	r, ok, err := s.Ledger.Run(ctx, x.Run)
+	if err != nil || !ok {
+		return !ok, err
+	}
+	cur, err := s.Ledger.Cursor(ctx, x.Connection, x.Type)
+	return cur.Succeeded.After(r.Started), err
 }
 
 // Redrive sends a task for each failure a filter picks, then deletes its dead
@@ -160,9 +199,6 @@ func (s *Steps) reopenRun(ctx context.Context, conn, id string) error {
 // forget deletes the dead letters of tasks that have been sent again, the sync
 // and finish tasks of a type run alike.
 func (s *Steps) forget(ctx context.Context, sent map[run.Task]bool) error {
-	if len(sent) == 0 {
-		return nil
-	}
 	for d, err := range s.Dead.Dead(ctx) {
 		if err != nil {
 			return storeError(fmt.Errorf("visit dead letters: %w", err))
@@ -171,7 +207,9 @@ func (s *Steps) forget(ctx context.Context, sent map[run.Task]bool) error {
 		if t.Kind == run.FinishTask {
 			t.Kind = run.SyncTask
 		}
-		if !sent[t] {
+		if idle, err := s.idle(ctx, t); err != nil {
+			return err
+		} else if !sent[t] && !idle {
 			continue
 		}
 		if err := s.Dead.Delete(ctx, d); err != nil {

@@ -23,6 +23,9 @@ func (s *Steps) Repair(ctx context.Context, connection string) error {
 // would be worked many times.
 const repairQuiet = 15 * time.Second
 
+// forever is longer than any run stands still.
+const forever time.Duration = 1 << 62
+
 // repair is Repair for runs in which nothing has moved for a while.
 func (s *Steps) repair(ctx context.Context, connection string, quiet time.Duration) error {
 	active, err := s.Ledger.Active(ctx, connection)
@@ -39,7 +42,7 @@ func (s *Steps) repair(ctx context.Context, connection string, quiet time.Durati
 	}
 	switch ended := !r.Ended.IsZero(); {
 	case runState(all) != run.Running && ended:
-		return nil
+		return s.mend(ctx, all)
 	case runState(all) != run.Running:
 		return s.closeRun(ctx, connection, r.ID, all)
 	case ended: // a redrive was cut, or met the end of the run
@@ -56,6 +59,18 @@ func (s *Steps) repair(ctx context.Context, connection string, quiet time.Durati
 		}
 	}
 	return s.lost(ctx, r, all)
+}
+
+// mend finishes type runs that ended as partial and have no failed page left.
+func (s *Steps) mend(ctx context.Context, all []TypeRun) error {
+	for _, tr := range all {
+		if tr.mended() {
+			if err := s.check(ctx, tr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // recheck repeats what the end of a step may have left undone.

@@ -49,7 +49,7 @@ func (s *Steps) storeSchedule(ctx context.Context, j job, set rowSet, w *work) e
 	for _, p := range people {
 		b.schedulePerson(p, users, sessions, old.byOwner[p.id], w)
 	}
-	return b.write(ctx, s, w)
+	return b.write(ctx, s)
 }
 
 // attendances reads the picks of the rows.
@@ -194,7 +194,7 @@ func (b *batch) schedulePerson(p attendance, users, sessions map[string]bool, ol
 				picked[p.id+"_"+c] = true // not gone, only waiting
 			}
 		default:
-			picked[pick.rows[i].ID] = true
+			picked[p.id+"_"+pick.candidates[i]] = true // also where it is rejected
 			b.add(pick.rows[i], w)
 		}
 	}
@@ -211,6 +211,10 @@ func (b *batch) schedulePerson(p attendance, users, sessions map[string]bool, ol
 // unregister ends a stored row whose pick is gone. It counts once, as read and
 // changed (P22).
 func (b *batch) unregister(old Record, w *work) {
+	protected := b.protected(old.ID, old)
+	if protected[regField] {
+		return
+	}
 	was := old.Fields[regField] == unregistered
 	if was && old.Run != b.j.Task.Run {
 		return
@@ -222,5 +226,9 @@ func (b *batch) unregister(old Record, w *work) {
 	}
 	fields := maps.Clone(old.Fields)
 	fields[regField] = unregistered
-	b.updates = append(b.updates, b.altered(old, cancelled, fields))
+	status := cancelled
+	if protected[statusField] {
+		status = old.Status
+	}
+	b.updates = append(b.updates, b.altered(old, status, fields))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"stovasync/shared/fault"
@@ -255,6 +256,32 @@ func (s *Steps) closeRun(ctx context.Context, conn, id string, all []TypeRun) er
 		return err
 	}
 	return s.dropRaw(ctx, rawPrefix(conn, id))
+}
+
+// DropRaw deletes the raw pages of a connection's runs that are older than its
+// settings keep them. A bucket's own rules do that too; a folder has none.
+func (s *Steps) DropRaw(ctx context.Context, c run.Connection) error {
+	if c.RawRetentionDays <= 0 {
+		return nil // they went with their run
+	}
+	oldest := s.now().AddDate(0, 0, -c.RawRetentionDays)
+	prefix := rawPrefix(c.Name, "")
+	prefix = strings.TrimSuffix(prefix, "/")
+	var old []string
+	for key, err := range s.Objects.List(ctx, prefix) {
+		if err != nil {
+			return storeError(err)
+		}
+		id, _, _ := strings.Cut(strings.TrimPrefix(key, prefix), "/")
+		stamp, _, _ := strings.Cut(id, "-")
+		if at, err := time.Parse("20060102T150405Z", stamp); err == nil && at.Before(oldest) {
+			old = append(old, key)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	return storeError(s.Objects.Delete(ctx, old...))
 }
 
 // dropRaw deletes the raw pages under a prefix.

@@ -81,6 +81,10 @@ type Counts struct {
 	Pending   int `json:"pending,omitempty"`  // rows that wait for a parent
 	Missing   int `json:"missing,omitempty"`  // photos the vendor does not have
 	Computed  int `json:"computed,omitempty"` // master sessions
+	// Missed are the new and changed rows of a full run that the incremental
+	// runs before it should have read: the vendor says they were modified
+	// before the last of them.
+	Missed int `json:"missed,omitempty"`
 }
 
 // Plus returns the sum of c and d.
@@ -95,6 +99,7 @@ func (c Counts) Plus(d Counts) Counts {
 	c.Pending += d.Pending
 	c.Missing += d.Missing
 	c.Computed += d.Computed
+	c.Missed += d.Missed
 	return c
 }
 

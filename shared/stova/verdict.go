@@ -143,10 +143,14 @@ func (f *failure) err(subject string, tries int) error {
 		what += fmt.Sprintf(", %d tries", tries)
 	}
 	e := fault.Wrap(r.code, f.cause, subject+": "+what, r.next)
-	if r.permanent {
+	switch {
+	case r.permanent:
 		return fault.Permanent(e)
+	case f.late || f.kind == noRoom:
+		return fault.OutOfTime(e)
+	default:
+		return e
 	}
-	return e
 }
 
 // rule is the kind's rule, but for vendor errors that name login or event.

@@ -20,7 +20,7 @@ func (w *world) requests() int { return len(w.twin.Log()) }
 // wholeRun measures a run that nobody disturbs, on a store of its own.
 func wholeRun(t *testing.T, o stovatest.Options) int {
 	t.Helper()
-	w := newWorld(t, o, stovatest.ServerOptions{}, "pageSize: 8\n")
+	w := newWorld(t, o, stovatest.ServerOptions{}, "pageSize: 20\n")
 	w.sync(run.Full)
 	return w.requests()
 }
@@ -33,15 +33,15 @@ func TestAKilledProcessIsTakenUp(t *testing.T) {
 	for name, seed := range map[string]uint64{"one event": 40, "another event": 41} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := stovatest.Options{Seed: seed, Attendees: 70, Sessions: 24, Speakers: 10, Oddities: true}
+			o := stovatest.Options{Seed: seed, Attendees: 60, Sessions: 24, Speakers: 10, Oddities: true}
 			all := wholeRun(t, o)
-			w := newWorld(t, o, stovatest.ServerOptions{Delay: 3 * time.Millisecond}, "pageSize: 8\n")
+			w := newWorld(t, o, stovatest.ServerOptions{Delay: 3 * time.Millisecond}, "pageSize: 20\n")
 			if err := w.app.Close(); err != nil {
 				t.Fatal(err)
 			}
 			r := rand.New(rand.NewPCG(seed, 0))
 			kills := 0
-			for ; kills < 10; kills++ {
+			for ; kills < 9; kills++ {
 				// A tenth of the run at most, so that later kills hit later parts.
 				if !w.killAfter(1+r.IntN(all/10), time.Duration(r.IntN(20))*time.Millisecond) {
 					break

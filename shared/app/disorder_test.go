@@ -106,11 +106,11 @@ func event(q run.Queue, m local.Message) events.SQSMessage {
 
 func TestAnyOrderAndAnyNumberOfDeliveriesEndsInTheSameStore(t *testing.T) {
 	t.Parallel()
-	for _, seed := range []uint64{60, 61, 62} {
+	for _, seed := range []uint64{60, 61} {
 		t.Run("order "+strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, stovatest.Options{Seed: seed, Attendees: 30, Sessions: 22, Speakers: 8, Sponsors: 4, Oddities: true}, stovatest.ServerOptions{}, "pageSize: 6\n")
-			d := &disorder{w: w, r: rand.New(rand.NewPCG(seed, 1)), replays: 20, handlers: map[run.Queue]func(context.Context, events.SQSEvent) (events.SQSEventResponse, error){}}
+			w := newWorld(t, stovatest.Options{Seed: seed, Attendees: 30, Sessions: 22, Speakers: 8, Sponsors: 4, Oddities: true}, stovatest.ServerOptions{}, "pageSize: 12\n")
+			d := &disorder{w: w, r: rand.New(rand.NewPCG(seed, 1)), replays: 12, handlers: map[run.Queue]func(context.Context, events.SQSEvent) (events.SQSEventResponse, error){}}
 			for _, q := range []run.Queue{run.TasksQueue, run.PhotosQueue} {
 				d.handlers[q] = w.app.Handler(q)
 			}

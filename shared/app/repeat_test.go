@@ -140,7 +140,7 @@ func TestAnEditedEventEndsAsItIsNow(t *testing.T) {
 	for name, ed := range edits {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, stovatest.Options{Seed: 30, Attendees: 36, Sessions: 14, Speakers: 6, Sponsors: 4}, stovatest.ServerOptions{}, "pageSize: 20\n")
+			w := newWorld(t, stovatest.Options{Seed: 30, Attendees: 24, Sessions: 10, Speakers: 5, Sponsors: 3}, stovatest.ServerOptions{}, "pageSize: 20\n")
 			w.sync(run.Full)
 			before := w.expect().store
 			w.check(before)

@@ -43,6 +43,13 @@ type vendor struct {
 	sessions map[string]*session
 	speakers map[string]*speaker
 	noID     int // listed attendees without an id
+	// late are attendees whom the list of all does not hold yet.
+	late map[string]bool
+
+	tracks        []stova.Track
+	trackOf       map[string]string // session to track
+	questionFault error
+	trackFault    error
 
 	listFault map[run.Stream]error
 	rowFault  map[string]error // by id
@@ -78,13 +85,16 @@ func (v *vendor) Event(context.Context) (stova.Event, error) {
 }
 
 func (v *vendor) Questions(context.Context) ([]stova.Question, error) {
+	if v.questionFault != nil {
+		return nil, v.questionFault
+	}
 	return []stova.Question{
 		{ID: "7001", FieldName: "fname", Name: "First Name", Page: "Welcome"},
 		{ID: "7060", FieldName: "7060", Name: "Photo", Page: "Welcome"},
 	}, nil
 }
 
-func (v *vendor) Tracks(context.Context) ([]stova.Track, error) { return nil, nil }
+func (v *vendor) Tracks(context.Context) ([]stova.Track, error) { return v.tracks, v.trackFault }
 
 func (v *vendor) List(_ context.Context, s run.Stream, o stova.ListOptions) (stova.Listing, error) {
 	v.mu.Lock()
@@ -97,7 +107,7 @@ func (v *vendor) List(_ context.Context, s run.Stream, o stova.ListOptions) (sto
 	case run.Attendees:
 		v.lists = append(v.lists, o)
 		for _, id := range slices.Sorted(maps.Keys(v.people)) {
-			if !v.people[id].Modified.Before(o.ModifiedFrom) {
+			if !v.people[id].Modified.Before(o.ModifiedFrom) && (!v.late[id] || !o.ModifiedFrom.IsZero()) {
 				l.IDs = append(l.IDs, id)
 			}
 		}
@@ -134,7 +144,11 @@ func (v *vendor) Row(ctx context.Context, s run.Stream, id string) (json.RawMess
 		}
 	case run.SessionStream:
 		if x := v.sessions[id]; x != nil {
-			row = x.row()
+			fields := x.row()
+			if track := v.trackOf[id]; track != "" {
+				fields["session_tracks"] = []string{track}
+			}
+			row = fields
 		}
 	case run.Speakers:
 		if x := v.speakers[id]; x != nil {

@@ -21,17 +21,12 @@ func (s *Steps) describeEvent(ctx context.Context, j job, src Source, p *Plan) e
 		return err
 	}
 	if !ok {
-		e, err := src.Event(ctx)
+		// The streams of a run are planned at once; one of them asks for all.
+		described, err, _ := s.events.Do(key, func() (any, error) { return s.askEvent(ctx, j, src, key) })
 		if err != nil {
 			return err
 		}
-		p.Event = EventInfo{ID: j.Conn.EventID, Name: e.Name, Zone: e.Zone, Language: e.Language}
-		if _, err := putJSON(ctx, s.Objects, key, p.Event, true); err != nil {
-			return err
-		}
-		if _, err := getJSON(ctx, s.Objects, key, &p.Event); err != nil {
-			return err
-		}
+		p.Event, _ = described.(EventInfo)
 	}
 	if p.Event.Zone == "" {
 		p.Event.Zone = j.Conn.Timezone
@@ -43,6 +38,24 @@ func (s *Steps) describeEvent(ctx context.Context, j job, src Source, p *Plan) e
 		})
 	}
 	return s.describeStream(ctx, j, src, p)
+}
+
+// askEvent asks the vendor for the event and keeps the first answer of the run.
+func (s *Steps) askEvent(ctx context.Context, j job, src Source, key string) (EventInfo, error) {
+	var info EventInfo
+	if ok, err := getJSON(ctx, s.Objects, key, &info); err != nil || ok {
+		return info, err
+	}
+	e, err := src.Event(ctx)
+	if err != nil {
+		return EventInfo{}, err
+	}
+	info = EventInfo{ID: j.Conn.EventID, Name: e.Name, Zone: e.Zone, Language: e.Language}
+	if _, err := putJSON(ctx, s.Objects, key, info, true); err != nil {
+		return EventInfo{}, err
+	}
+	_, err = getJSON(ctx, s.Objects, key, &info)
+	return info, err
 }
 
 // describeStream adds what only one stream needs. Neither list is worth
@@ -79,24 +92,36 @@ func (s *Steps) tolerate(ctx context.Context, j job, p *Plan, err error, list st
 	case fault.StovaAuth, fault.StovaEvent, fault.StovaRate, "":
 		return err
 	default:
-		p.Warnings = append(p.Warnings, run.Warning{Code: string(code), Message: fmt.Sprintf("the vendor's list of %s could not be read; the last one is used", list)})
+		p.Warnings = append(p.Warnings, run.Warning{Code: string(code), Message: fmt.Sprintf("the vendor's list of %s could not be read; that of the last complete run is used, if there is one", list)})
 	}
 	cur, err := s.Ledger.Cursor(ctx, j.Connection, j.Type)
 	if err != nil || cur.Plan == "" {
 		return err
 	}
 	last, ok, err := s.readPlan(ctx, cur.Plan)
-	if ok && err == nil {
+	if ok {
 		p.Event.Questions, p.Event.Tracks = last.Event.Questions, last.Event.Tracks
+	}
+	if fault.IsPermanent(err) {
+		return nil // damaged: as if there were none
 	}
 	return err
 }
 
-// mapper returns the mapping of a job bound to the event of its plan.
-func (j job) mapper(e EventInfo) (*mapping.Mapper, error) {
+// zone returns the event's time zone.
+func (e EventInfo) zone() (*time.Location, error) {
 	zone, err := time.LoadLocation(e.Zone)
 	if err != nil {
 		return nil, fault.Permanent(fault.Wrap(fault.ConfigInvalid, err, fmt.Sprintf("time zone %q is unknown", e.Zone), "set timezone to an IANA name"))
+	}
+	return zone, nil
+}
+
+// mapper returns the mapping of a job bound to the event of its plan.
+func (j job) mapper(e EventInfo) (*mapping.Mapper, error) {
+	zone, err := e.zone()
+	if err != nil {
+		return nil, err
 	}
 	me := mapping.Event{ID: e.ID, Zone: zone, Language: e.Language, Tracks: e.Tracks}
 	for _, q := range e.Questions {

@@ -70,7 +70,11 @@ func (s *Steps) FanOut(ctx context.Context, st Start) (Started, error) {
 			return started, err
 		}
 	}
-	return Started{}, fault.New(fault.RunActive, "other runs were started at the same moment", "wait for them to end")
+	const reason = "other runs were started at the same moment"
+	if err := s.skip(ctx, conn.Name, Skip{Run: runID(st), Mode: st.Mode, Reason: reason}); err != nil {
+		return Started{}, err
+	}
+	return Started{Skipped: reason}, fault.New(fault.RunActive, reason, "wait for them to end")
 }
 
 // raceTries is how often a start looks again after another one was faster: the

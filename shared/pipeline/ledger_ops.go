@@ -282,9 +282,9 @@ const maxHops = 50
 
 // handOn settles a page whose rest did not fit into its time, and registers
 // that rest as a new page: one transaction, so that the run never looks
-// complete in between. rest is the key of the object with the rest's ids.
-func (l Ledger) handOn(ctx context.Context, t run.Task, o Outcome, rest string, rows int, now time.Time) (Page, TypeRun, error) {
-	p, tr, _, err := l.onPage(ctx, t, func(p *Page, tr *TypeRun) ([]Write, bool, error) {
+// complete in between. It reports whether it wrote. rest is the key of the object with the rest's ids.
+func (l Ledger) handOn(ctx context.Context, t run.Task, o Outcome, rest string, rows int, now time.Time) (Page, TypeRun, bool, error) {
+	return l.onPage(ctx, t, func(p *Page, tr *TypeRun) ([]Write, bool, error) {
 		if p.State == run.PageDone {
 			return nil, false, nil
 		}
@@ -308,7 +308,6 @@ func (l Ledger) handOn(ctx context.Context, t run.Task, o Outcome, rest string, 
 		tr.Planned++
 		return []Write{w}, true, nil
 	})
-	return p, tr, err
 }
 
 // fail marks a page failed with its cause, unless it is done. A page that had

@@ -268,6 +268,7 @@ type metered struct {
 	pipeline.Connector
 	client *stova.Client
 	trips  atomic.Int64
+	onList func()
 }
 
 // RoundTrip answers every request with the same fault.
@@ -289,6 +290,9 @@ type meteredSource struct {
 
 func (s meteredSource) List(ctx context.Context, stream run.Stream, o stova.ListOptions) (stova.Listing, error) {
 	_, _ = s.m.client.Event(ctx)
+	if s.m.onList != nil {
+		s.m.onList()
+	}
 	return s.Source.List(ctx, stream, o)
 }
 
@@ -300,6 +304,41 @@ func (s meteredSource) Row(ctx context.Context, stream run.Stream, id string) (j
 func TestEveryCallCounts(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(t *testing.T, w *world) pipeline.RunView{
+		"those of two planners at once": func(t *testing.T, w *world) pipeline.RunView {
+			m, entered := w.steps.Connector.(*metered), false
+			st := w.start(pipeline.Start{})
+			m.onList = func() {
+				if !entered {
+					entered = true
+					w.must(w.do(w.task(run.SyncTask, st.Run.ID, run.Users, "")))
+				}
+			}
+			return w.settle(st.Run.ID)
+		},
+		"those of two deliveries that both hand a rest on": func(t *testing.T, w *world) pipeline.RunView {
+			st := w.start(pipeline.Start{})
+			w.until(func() bool { return w.typeRun(st.Run.ID, run.Users).Planning })
+			page, entered := w.task(run.PageTask, st.Run.ID, run.Users, "1"), false
+			w.vendor.rowFault["2004"] = noTime()
+			w.vendor.onRow = func(context.Context, string) {
+				if !entered {
+					entered = true
+					w.must(w.do(page))
+				}
+			}
+			w.must(w.do(page))
+			delete(w.vendor.rowFault, "2004")
+			v := w.settle(st.Run.ID)
+			same(t, "pages", pipeline.PagesView{Planned: 2, Done: 2}, v.Types[run.Users].Pages)
+			same(t, "tries of a row", 2, w.vendor.rows["2002"])
+			return v
+		},
+		"those of a page that could not be settled at first": func(t *testing.T, w *world) pipeline.RunView {
+			w.steps.Ledger.Items = &unsettled{Items: w.steps.Ledger.Items}
+			v := w.sync(pipeline.Start{})
+			same(t, "state", run.Complete, v.State)
+			return v
+		},
 		"those of a run without trouble": func(_ *testing.T, w *world) pipeline.RunView { return w.sync(pipeline.Start{}) },
 		"those of failed attempts": func(t *testing.T, w *world) pipeline.RunView {
 			w.vendor.onRow = func(_ context.Context, id string) {
@@ -363,6 +402,21 @@ func TestEveryCallCounts(t *testing.T) {
 			same(t, "api_calls", int(m.trips.Load()), v.APICalls)
 		})
 	}
+}
+
+// unsettled is a ledger in which the first page cannot be settled at once.
+type unsettled struct {
+	pipeline.Items
+	failed bool
+}
+
+func (u *unsettled) Write(ctx context.Context, writes ...pipeline.Write) error {
+	settles := len(writes) == 2 && strings.HasPrefix(writes[0].Key.SK, "PAGE#")
+	if settles && !u.failed {
+		u.failed = true
+		return errPlain
+	}
+	return u.Items.Write(ctx, writes...)
 }
 
 // drainOnce delivers the next message, waiting for it.

@@ -52,13 +52,22 @@ func (s *Steps) page(ctx context.Context, j job) error {
 		return err
 	}
 	if covered {
-		return s.settlePage(ctx, j, p, work{}, true)
+		_, err := s.settlePage(ctx, j, p, work{}, true)
+		return err
 	}
 	w, err := s.workOn(ctx, j, p, tr, ids)
 	if err != nil {
-		return errors.Join(err, s.spent(ctx, j, w.calls))
+		if lost := s.spent(ctx, j, w.calls); lost != nil {
+			return errors.Join(err, lost)
+		}
+		return err
 	}
-	return s.settlePage(ctx, j, p, w, false)
+	counted, err := s.settlePage(ctx, j, p, w, false)
+	if counted {
+		return err
+	}
+	// Nothing was settled, or by another delivery: these calls were made all the same.
+	return errors.Join(err, s.spent(ctx, j, w.calls))
 }
 
 // putReport keeps what a page has to tell, under a key that names its content:
@@ -207,6 +216,10 @@ func (s *Steps) workOn(ctx context.Context, j job, p Page, tr TypeRun, ids []str
 	if err != nil {
 		return work{}, err
 	}
+	zone, err := plan.Event.zone()
+	if err != nil {
+		return work{}, err
+	}
 	m, err := j.mapper(plan.Event)
 	if err != nil {
 		return work{}, err
@@ -215,17 +228,17 @@ func (s *Steps) workOn(ctx context.Context, j job, p Page, tr TypeRun, ids []str
 	if err != nil {
 		return work{calls: calls}, err
 	}
-	w, err := s.store(ctx, j, rowSet{plan: plan, mapper: m, raw: raw, ids: without(ids, rest)})
+	w, err := s.store(ctx, j, rowSet{plan: plan, mapper: m, zone: zone, raw: raw, ids: without(ids, rest)})
 	w.rest, w.calls = rest, calls
 	return w, err
 }
 
 // settlePage keeps the report, then settles the page or hands its rest on, and
-// checks whether the type run is through.
-func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered bool) error {
+// checks whether the type run is through. counted says that its counts went in.
+func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered bool) (counted bool, err error) {
 	report, err := s.putReport(ctx, j, w.report)
 	if err != nil {
-		return err
+		return false, err
 	}
 	o := Outcome{Counts: w.counts, APICalls: w.calls, Report: report, Covered: covered}
 	if len(w.rest) > 0 {
@@ -233,31 +246,26 @@ func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered b
 	}
 	tr, wrote, err := s.Ledger.settle(ctx, j.Task, o, s.now())
 	if err != nil {
-		return err
-	}
-	if !wrote { // another delivery settled it; these calls were made all the same
-		if err := s.spent(ctx, j, w.calls); err != nil {
-			return err
-		}
+		return false, err
 	}
 	s.log().InfoContext(ctx, "page settled", "run", j.Task.Run, "type", j.Type, "page", j.Page,
 		"first", wrote, "read", w.counts.Read, "new", w.counts.New, "changed", w.counts.Changed, "rejected", w.counts.Rejected, "calls", w.calls)
-	return s.check(ctx, tr)
+	return wrote, s.check(ctx, tr)
 }
 
 // passOn hands the rest of a page on: its ids, then one transaction, then its task.
-func (s *Steps) passOn(ctx context.Context, j job, p Page, rest []string, o Outcome) error {
+func (s *Steps) passOn(ctx context.Context, j job, p Page, rest []string, o Outcome) (counted bool, err error) {
 	// Two deliveries at once may leave different rests: each keeps its own, and
 	// the transaction of the faster one says which counts.
 	key := restObject(j.Connection, j.Task.Run, j.Type, nextName(p.Name), rest)
 	if _, err := putJSON(ctx, s.Objects, key, rest, false); err != nil {
-		return err
+		return false, err
 	}
-	done, tr, err := s.Ledger.handOn(ctx, j.Task, o, key, len(rest), s.now())
+	done, tr, wrote, err := s.Ledger.handOn(ctx, j.Task, o, key, len(rest), s.now())
 	if err != nil {
-		return err
+		return false, err
 	}
-	return s.pageAgain(ctx, done, tr)
+	return wrote, s.pageAgain(ctx, done, tr)
 }
 
 // without returns the ids that are not in drop, in their order.

@@ -96,16 +96,20 @@ func (s *Steps) usersFirst(ctx context.Context, j job, all []TypeRun) error {
 	if j.Type != run.UserPhotos {
 		return nil
 	}
+	cause := ""
 	for _, tr := range all {
 		if tr.Type == run.Users && tr.State.Succeeded() {
 			return nil
+		}
+		if tr.Type == run.Users && tr.Code != "" {
+			cause = "; users failed in this run with " + tr.Code
 		}
 	}
 	cur, err := s.Ledger.Cursor(ctx, j.Connection, run.Users)
 	if err != nil || !cur.Succeeded.IsZero() {
 		return err
 	}
-	return fault.New(fault.GateUsersFirst, "user photos need a users sync that has succeeded", "run sync "+j.Connection+" --type users first")
+	return fault.New(fault.GateUsersFirst, "user photos need a users sync that has succeeded"+cause, "run sync "+j.Connection+" --type users first")
 }
 
 // planned returns the pages of a plan for the type of a job.
@@ -177,17 +181,20 @@ func (s *Steps) plan(ctx context.Context, j job) (Plan, string, error) {
 		return Plan{}, "", s.leaderFailed(ctx, j, leader)
 	}
 	if p, err = s.makePlan(ctx, j); err != nil {
-		return Plan{}, "", errors.Join(err, s.spent(ctx, j, p.APICalls))
-	}
-	stored, err := putJSON(ctx, s.Objects, key, p, true)
-	if err != nil {
+		if lost := s.spent(ctx, j, p.APICalls); lost != nil {
+			err = errors.Join(err, lost)
+		}
 		return Plan{}, "", err
 	}
-	if stored {
+	stored, err := putJSON(ctx, s.Objects, key, p, true)
+	if stored && err == nil {
 		s.plans.put(key, p)
 		return p, key, nil
 	}
-	// Another planner was faster; its plan is the plan.
+	// Another planner was faster, and its plan is the plan; or none was stored.
+	if err = errors.Join(err, s.spent(ctx, j, p.APICalls)); err != nil {
+		return Plan{}, "", err
+	}
 	p, ok, err = s.readPlan(ctx, key)
 	if err == nil && !ok {
 		err = storeError(fmt.Errorf("plan %s is gone", key))
@@ -340,7 +347,7 @@ func (s *Steps) choose(ctx context.Context, all, modified []string, known []Curs
 	lists := make([]map[string]bool, 0, len(known))
 	for _, c := range known {
 		old, ok, err := s.readPlan(ctx, c.Plan)
-		if err != nil {
+		if err != nil && !fault.IsPermanent(err) {
 			return nil, err
 		}
 		if ok { // without it every id counts as new, which is right

@@ -142,6 +142,34 @@ func TestOfTwoStartsAtOnceTheSlowerEndsWithAReason(t *testing.T) {
 	}
 }
 
+func TestAFullStartThatAlwaysComesTooLateStaysDue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	w.expo()
+	w.save()
+	early := w.clock.now()
+	first := w.sync(pipeline.Start{})
+	items := &overtaken{Items: w.steps.Ledger.Items}
+	w.steps.Ledger.Items = items
+	old := func() { // an outdated event moves the connection's newest run each time
+		_, err := w.steps.FanOut(t.Context(), pipeline.Start{Connection: w.conn.Name, Time: early})
+		w.must(err)
+	}
+	var again func()
+	again = func() { old(); items.meanwhile = again }
+	items.meanwhile = again
+	w.clock.advance(time.Hour)
+	same(t, "code", fault.RunActive, fault.CodeOf(w.refused(pipeline.Start{Mode: run.Full})))
+	items.meanwhile = nil
+	same(t, "runs", 1, len(w.runs()))
+	same(t, "newest run", first.Run, w.active().Run)
+	same(t, "full run due", true, w.active().FullDue)
+	if skip := w.active().Skipped; skip == nil || skip.Mode != run.Full {
+		t.Errorf("skip = %+v, want that of the full start", skip)
+	}
+	same(t, "mode of the next run", run.Full, w.sync(pipeline.Start{}).Mode)
+}
+
 // kept checks that the connection keeps why a start was skipped.
 func kept(t *testing.T, w *world, winner string) {
 	t.Helper()

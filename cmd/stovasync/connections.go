@@ -47,7 +47,8 @@ func (c *cli) putCommand() *cobra.Command {
 		Use:   "put FILE",
 		Short: "Make a connection from a YAML file, or change it",
 		Long: `Reads a connection file (- for standard input), checks all of it, the mapping
-too, and keeps it. Every mistake is told at once, and then nothing is kept.
+too, and keeps it. All mistakes of the settings are told at once, then those of the
+mapping; while there are any, nothing is kept.
 
 The API key comes from --key-file, from "key" in the file, from STOVASYNC_KEY,
 or is asked for on a terminal; the first of these that is there. It is kept

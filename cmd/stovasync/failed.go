@@ -238,5 +238,14 @@ func (c *cli) printRedriven(views []redrivenView, dry bool) error {
 	if dry {
 		return c.line("Nothing was re-run: --dry-run.")
 	}
+	if slices.ContainsFunc(views, feeds) {
+		return c.line("Other types may have ended without these rows: the next sync brings what waited for them.")
+	}
 	return nil
+}
+
+// feeds reports whether other types read what was re-run: picks wait for users
+// and sessions, pictures for their owners.
+func feeds(v redrivenView) bool {
+	return v.Verdict == pipeline.Sent && slices.Contains([]run.DataType{run.Users, run.Sessions, run.Presenters}, v.Type)
 }

@@ -100,7 +100,7 @@ func (m *Mapper) doubt(t run.DataType, b bound) string {
 		if near := slug(m, b.path[0]); near != "" {
 			return fmt.Sprintf("no known column is called %s; did you mean %s?", b.text, near)
 		}
-		return fmt.Sprintf("no known column is called %s; preview shows the columns", b.text)
+		return fmt.Sprintf("no known column is called %s; check its spelling against the vendor's form", b.text)
 	default:
 		return ""
 	}
@@ -134,5 +134,5 @@ func (m *Mapper) doubtAnswer(b bound) string {
 	if near := nearest(b.slug, slices.Sorted(maps.Keys(m.questions.slugs))); near != "" {
 		return fmt.Sprintf("the event has no question for %s; did you mean %s?", b.text, spell([]string{"responses", near}))
 	}
-	return fmt.Sprintf("the event has no question for %s; preview shows the columns", b.text)
+	return fmt.Sprintf("the event has no question for %s; check its spelling against the vendor's form", b.text)
 }

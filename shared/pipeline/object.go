@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"stovasync/shared/fault"
 	"stovasync/shared/run"
 )
 
@@ -159,9 +160,15 @@ func getJSON(ctx context.Context, o Objects, key string, v any) (ok bool, err er
 		return false, err
 	}
 	if err := json.Unmarshal(text, v); err != nil {
-		return false, fmt.Errorf("decode %s: %w", key, err)
+		return false, damaged(key, err)
 	}
 	return true, nil
+}
+
+// damaged is the failure of an object that is there and cannot be read: trying
+// again will not mend it, a new run makes a new one.
+func damaged(key string, err error) error {
+	return fault.Permanent(fault.Wrap(fault.StoreUnavailable, err, "the object "+key+" is damaged", "run sync again: a new run writes a new one"))
 }
 
 // getGzip reads a compressed object; ok is false when the key holds nothing.
@@ -175,11 +182,18 @@ func getGzip(ctx context.Context, o Objects, key string) (text []byte, ok bool, 
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	z, err := gzip.NewReader(r)
-	if err != nil {
-		return nil, false, fmt.Errorf("open %s: %w", key, err)
+	if torn(err) {
+		return nil, false, damaged(key, err)
 	}
-	if text, err = io.ReadAll(z); err != nil {
-		return nil, false, fmt.Errorf("read %s: %w", key, err)
+	if err != nil {
+		return nil, false, storeError(fmt.Errorf("open %s: %w", key, err))
+	}
+	text, err = io.ReadAll(z)
+	if torn(err) {
+		return nil, false, damaged(key, err)
+	}
+	if err != nil {
+		return nil, false, storeError(fmt.Errorf("read %s: %w", key, err))
 	}
 	return text, true, nil
 }

@@ -317,7 +317,18 @@ func (g *gallery) get(fetch, ctx context.Context, p *picture) (err error) {
 		p.refused("", photo.Reason{Code: fault.CodeOf(err), Text: err.Error()})
 		return nil
 	}
-	pic, err := g.from.Fetch(fetch, p.request(url))
+	ask := p.request(url)
+	if ask != (photo.Request{URL: url}) && p.j.Run.Mode == run.Full {
+		// A full run trusts no "not modified" for a picture that is gone here.
+		held, err := g.s.holds(ctx, text(p.old.Fields, "object_key"))
+		if err != nil {
+			return err
+		}
+		if !held {
+			ask = photo.Request{URL: url}
+		}
+	}
+	pic, err := g.from.Fetch(fetch, ask)
 	if err != nil {
 		return err
 	}
@@ -334,6 +345,18 @@ func (g *gallery) get(fetch, ctx context.Context, p *picture) (err error) {
 		p.refused(url, pic.Reason)
 	}
 	return nil
+}
+
+// holds reports whether an object is there.
+func (s *Steps) holds(ctx context.Context, key string) (bool, error) {
+	r, err := s.Objects.Get(ctx, key)
+	switch {
+	case errors.Is(err, ErrNoObject):
+		return false, nil
+	case err != nil:
+		return false, storeError(fmt.Errorf("look at %s: %w", key, err))
+	}
+	return true, r.Close()
 }
 
 // request asks for a picture, and only for a changed one when the one of the

@@ -11,6 +11,8 @@ import (
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
+
+	"stovasync/shared/fault"
 )
 
 // RawPage is the fetched rows of a page as they came. It is stored as gzip
@@ -82,7 +84,7 @@ func (p RawPage) encode(w io.Writer, ids []string) error {
 // something a power cut has torn: the rows can be fetched again.
 func getRaw(ctx context.Context, o Objects, key string) (p RawPage, ok bool, err error) {
 	text, ok, err := getGzip(ctx, o, key)
-	if torn(err) {
+	if fault.IsPermanent(err) {
 		return RawPage{}, false, nil
 	}
 	if err != nil || !ok {

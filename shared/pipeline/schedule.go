@@ -46,6 +46,7 @@ func (s *Steps) storeSchedule(ctx context.Context, j job, set rowSet, w *work) e
 		return err
 	}
 	b := s.batch(j, set.raw.FetchedAt, old.byID)
+	b.zone = set.zone
 	for _, p := range people {
 		b.schedulePerson(p, users, sessions, old.byOwner[p.id], w)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"stovasync/shared/fault"
 	"stovasync/shared/mapping"
 	"stovasync/shared/photo"
@@ -70,7 +72,8 @@ type Steps struct {
 	// Prefixes is how many schedule prefixes a page reads at once. Default 8.
 	Prefixes int
 
-	plans cache[Plan]
+	plans  cache[Plan]
+	events singleflight.Group // by the key of the run's event
 }
 
 // leasePeriods is how many visibility periods without any activity make a

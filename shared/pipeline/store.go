@@ -31,6 +31,7 @@ const cancelled = "cancelled"
 type rowSet struct {
 	plan   Plan
 	mapper *mapping.Mapper
+	zone   *time.Location
 	raw    RawPage
 	ids    []string
 }
@@ -112,6 +113,7 @@ func (s *Steps) storeRows(ctx context.Context, j job, set rowSet, w *work) error
 		return storeError(fmt.Errorf("read %d records: %w", len(ids), err))
 	}
 	b := s.batch(j, set.raw.FetchedAt, old)
+	b.zone = set.zone
 	if b.seenUntil, err = s.seenUntil(ctx, j, set.plan); err != nil {
 		return err
 	}
@@ -143,6 +145,7 @@ type batch struct {
 	// seenUntil is up to when earlier incremental runs have read every change;
 	// zero where that cannot be said.
 	seenUntil time.Time
+	zone      *time.Location // of the event; nil leaves stamps as they come
 	updates   []RecordUpdate
 	seen      map[string]bool
 }
@@ -207,7 +210,7 @@ func (b *batch) upsert(r mapping.Result, w *work) {
 	b.missed(r, w)
 	u := RecordUpdate{ID: r.ID, Set: r.Fields, Content: &Record{
 		ID: r.ID, Type: b.j.Type.RecordType(), Status: r.Status, Owner: r.Owner, Hash: hash,
-		LastModified: r.LastModified, Run: b.j.Task.Run, FetchedAt: b.fetchedAt,
+		LastModified: b.stamp(r.LastModified), Run: b.j.Task.Run, FetchedAt: b.fetchedAt,
 	}}
 	if known {
 		u.Set = free(r.Fields, protected)
@@ -220,11 +223,28 @@ func (b *batch) upsert(r mapping.Result, w *work) {
 	b.updates = append(b.updates, u)
 }
 
+// vendorStamp is how the vendor writes a moment.
+const vendorStamp = "2006-01-02 15:04:05"
+
+// stamp gives a vendor's stamp the offset of the event's zone. That its stamps
+// are event-local is the better of two guesses (stova-api.md §6). What is no
+// stamp stays as it is.
+func (b *batch) stamp(s string) string {
+	if b.zone == nil {
+		return s
+	}
+	at, err := time.ParseInLocation(vendorStamp, s, b.zone)
+	if err != nil {
+		return s
+	}
+	return at.Format(time.RFC3339)
+}
+
 // missed counts a row that is stored only now although it was modified before
 // what the incremental runs have read. The zone of the vendor's stamps is
 // unknown, so only what is older by more than a day counts.
 func (b *batch) missed(r mapping.Result, w *work) {
-	at, err := time.Parse("2006-01-02 15:04:05", r.LastModified)
+	at, err := time.Parse(vendorStamp, r.LastModified)
 	if err == nil && at.Before(b.seenUntil.Add(-lookBack)) {
 		w.counts.Missed++
 	}

@@ -35,8 +35,9 @@ func WindowStart(t time.Time) time.Time {
 
 // WindowBudget is a Budget of one process. See NewBudget.
 type WindowBudget struct {
-	size int // calls in a window; 0: no limit
-	now  func() time.Time
+	size   int           // calls in a window; 0: no limit
+	length time.Duration // of a window
+	now    func() time.Time
 
 	mu      sync.Mutex
 	start   time.Time // of the current window
@@ -45,12 +46,14 @@ type WindowBudget struct {
 }
 
 // NewBudget returns a budget of perMinute calls a minute, in windows of 5
-// seconds. With perMinute 0 or less only Block ever makes anybody wait. A nil
+// seconds; below 12 a minute, in longer ones of one call. With perMinute 0 or less only Block ever makes anybody wait. A nil
 // now is time.Now.
 func NewBudget(perMinute int, now func() time.Time) *WindowBudget {
-	b := &WindowBudget{now: now}
+	b := &WindowBudget{now: now, length: WindowLength}
 	if perMinute > 0 {
 		b.size = WindowSize(perMinute)
+		// A small budget has less than one call in 5 seconds.
+		b.length = max(WindowLength, time.Minute/time.Duration(perMinute))
 	}
 	if now == nil {
 		b.now = time.Now
@@ -86,7 +89,7 @@ func (b *WindowBudget) take() time.Duration {
 	if b.size == 0 {
 		return 0
 	}
-	if start := WindowStart(now); start.After(b.start) {
+	if start := now.Truncate(b.length); start.After(b.start) {
 		b.start, b.used = start, 0
 	}
 	if b.used < b.size {
@@ -94,7 +97,7 @@ func (b *WindowBudget) take() time.Duration {
 		return 0
 	}
 	// At least a moment, so that a clock that stepped back cannot spin.
-	return max(b.start.Add(WindowLength).Sub(now), time.Millisecond)
+	return max(b.start.Add(b.length).Sub(now), time.Millisecond)
 }
 
 // Block makes every Take wait until the given time. It never fails.

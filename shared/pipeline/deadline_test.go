@@ -2,7 +2,6 @@ package pipeline_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -163,7 +162,7 @@ func (w *world) drainUntilFailed(id string, typ run.DataType) {
 			w.clock.advance(max(wait, time.Millisecond))
 		}
 	}
-	w.t.Fatal(fmt.Sprintf("no page of %s fails", typ))
+	w.t.Fatalf("no page of %s fails", typ)
 }
 
 // brokenRecords takes no update of one type.

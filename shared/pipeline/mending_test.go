@@ -303,85 +303,15 @@ func (s meteredSource) Row(ctx context.Context, stream run.Stream, id string) (j
 
 func TestEveryCallCounts(t *testing.T) {
 	t.Parallel()
-	tests := map[string]func(t *testing.T, w *world) pipeline.RunView{
-		"those of two planners at once": func(t *testing.T, w *world) pipeline.RunView {
-			m, entered := w.steps.Connector.(*metered), false
-			st := w.start(pipeline.Start{})
-			m.onList = func() {
-				if !entered {
-					entered = true
-					w.must(w.do(w.task(run.SyncTask, st.Run.ID, run.Users, "")))
-				}
-			}
-			return w.settle(st.Run.ID)
-		},
-		"those of two deliveries that both hand a rest on": func(t *testing.T, w *world) pipeline.RunView {
-			st := w.start(pipeline.Start{})
-			w.until(func() bool { return w.typeRun(st.Run.ID, run.Users).Planning })
-			page, entered := w.task(run.PageTask, st.Run.ID, run.Users, "1"), false
-			w.vendor.rowFault["2004"] = noTime()
-			w.vendor.onRow = func(context.Context, string) {
-				if !entered {
-					entered = true
-					w.must(w.do(page))
-				}
-			}
-			w.must(w.do(page))
-			delete(w.vendor.rowFault, "2004")
-			v := w.settle(st.Run.ID)
-			same(t, "pages", pipeline.PagesView{Planned: 2, Done: 2}, v.Types[run.Users].Pages)
-			same(t, "tries of a row", 2, w.vendor.rows["2002"])
-			return v
-		},
-		"those of a page that could not be settled at first": func(t *testing.T, w *world) pipeline.RunView {
-			w.steps.Ledger.Items = &unsettled{Items: w.steps.Ledger.Items}
-			v := w.sync(pipeline.Start{})
-			same(t, "state", run.Complete, v.State)
-			return v
-		},
-		"those of a run without trouble": func(_ *testing.T, w *world) pipeline.RunView { return w.sync(pipeline.Start{}) },
-		"those of failed attempts": func(t *testing.T, w *world) pipeline.RunView {
-			w.vendor.onRow = func(_ context.Context, id string) {
-				if w.vendor.rowFault[id] = errPlain; id != "2004" || w.vendor.rows[id] == 2 {
-					delete(w.vendor.rowFault, id)
-				}
-			}
-			v := w.sync(pipeline.Start{})
-			same(t, "state", run.Complete, v.State)
-			same(t, "tries of a row", 3, w.vendor.rows["2004"])
-			return v
-		},
-		"those of a page that failed in the end": func(t *testing.T, w *world) pipeline.RunView {
-			w.failPage("2004")
-			v := w.sync(pipeline.Start{})
-			same(t, "state", run.Partial, v.State)
-			return v
-		},
-		"those of failed plans": func(t *testing.T, w *world) pipeline.RunView {
-			w.vendor.listFault[run.Attendees] = errPlain
-			st := w.start(pipeline.Start{})
-			for range 2 {
-				w.drainOnce()
-			}
-			delete(w.vendor.listFault, run.Attendees)
-			v := w.settle(st.Run.ID)
-			same(t, "state", run.Complete, v.State)
-			return v
-		},
-		"those of a second delivery": func(t *testing.T, w *world) pipeline.RunView {
-			st := w.start(pipeline.Start{})
-			w.until(func() bool { return w.typeRun(st.Run.ID, run.Users).Planning })
-			page, entered := w.task(run.PageTask, st.Run.ID, run.Users, "1"), false
-			w.vendor.onRow = func(context.Context, string) {
-				if !entered {
-					entered = true
-					w.must(w.do(page))
-				}
-			}
-			w.must(w.do(page))
-			same(t, "tries of a row", 2, w.vendor.rows["2004"])
-			return w.settle(st.Run.ID)
-		},
+	tests := map[string]func(*testing.T, *world) pipeline.RunView{
+		"those of a run without trouble":                     func(_ *testing.T, w *world) pipeline.RunView { return w.sync(pipeline.Start{}) },
+		"those of two planners at once":                      planTwice,
+		"those of two deliveries that both hand a rest on":   handOnTwice,
+		"those of a page that could not be settled at first": settleLate,
+		"those of failed attempts":                           failAttempts,
+		"those of a page that failed in the end":             failPages,
+		"those of failed plans":                              failPlans,
+		"those of a second delivery":                         deliverTwice,
 	}
 	for name, check := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -402,6 +332,90 @@ func TestEveryCallCounts(t *testing.T) {
 			same(t, "api_calls", int(m.trips.Load()), v.APICalls)
 		})
 	}
+}
+
+func planTwice(_ *testing.T, w *world) pipeline.RunView {
+	m, entered := w.steps.Connector.(*metered), false
+	st := w.start(pipeline.Start{})
+	m.onList = func() {
+		if !entered {
+			entered = true
+			w.must(w.do(w.task(run.SyncTask, st.Run.ID, run.Users, "")))
+		}
+	}
+	return w.settle(st.Run.ID)
+}
+
+func handOnTwice(t *testing.T, w *world) pipeline.RunView {
+	st := w.start(pipeline.Start{})
+	w.until(func() bool { return w.typeRun(st.Run.ID, run.Users).Planning })
+	page, entered := w.task(run.PageTask, st.Run.ID, run.Users, "1"), false
+	w.vendor.rowFault["2004"] = noTime()
+	w.vendor.onRow = func(context.Context, string) {
+		if !entered {
+			entered = true
+			w.must(w.do(page))
+		}
+	}
+	w.must(w.do(page))
+	delete(w.vendor.rowFault, "2004")
+	v := w.settle(st.Run.ID)
+	same(t, "pages", pipeline.PagesView{Planned: 2, Done: 2}, v.Types[run.Users].Pages)
+	same(t, "tries of a row", 2, w.vendor.rows["2002"])
+	return v
+}
+
+func settleLate(t *testing.T, w *world) pipeline.RunView {
+	w.steps.Ledger.Items = &unsettled{Items: w.steps.Ledger.Items}
+	v := w.sync(pipeline.Start{})
+	same(t, "state", run.Complete, v.State)
+	return v
+}
+
+func failAttempts(t *testing.T, w *world) pipeline.RunView {
+	w.vendor.onRow = func(_ context.Context, id string) {
+		if w.vendor.rowFault[id] = errPlain; id != "2004" || w.vendor.rows[id] == 2 {
+			delete(w.vendor.rowFault, id)
+		}
+	}
+	v := w.sync(pipeline.Start{})
+	same(t, "state", run.Complete, v.State)
+	same(t, "tries of a row", 3, w.vendor.rows["2004"])
+	return v
+}
+
+func failPages(t *testing.T, w *world) pipeline.RunView {
+	w.failPage("2004")
+	v := w.sync(pipeline.Start{})
+	same(t, "state", run.Partial, v.State)
+	return v
+}
+
+func failPlans(t *testing.T, w *world) pipeline.RunView {
+	w.vendor.listFault[run.Attendees] = errPlain
+	st := w.start(pipeline.Start{})
+	for range 2 {
+		w.drainOnce()
+	}
+	delete(w.vendor.listFault, run.Attendees)
+	v := w.settle(st.Run.ID)
+	same(t, "state", run.Complete, v.State)
+	return v
+}
+
+func deliverTwice(t *testing.T, w *world) pipeline.RunView {
+	st := w.start(pipeline.Start{})
+	w.until(func() bool { return w.typeRun(st.Run.ID, run.Users).Planning })
+	page, entered := w.task(run.PageTask, st.Run.ID, run.Users, "1"), false
+	w.vendor.onRow = func(context.Context, string) {
+		if !entered {
+			entered = true
+			w.must(w.do(page))
+		}
+	}
+	w.must(w.do(page))
+	same(t, "tries of a row", 2, w.vendor.rows["2004"])
+	return w.settle(st.Run.ID)
 }
 
 // unsettled is a ledger in which the first page cannot be settled at once.

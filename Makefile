@@ -19,7 +19,7 @@ run: build ## sync an invented event into a local store, with no account of any 
 	@$(BIN)/stovasync demo
 
 test: ## all tests that need Go alone, with the race detector
-	go test -race -timeout 5m ./...
+	go test -race -timeout 10m ./...
 
 race: test ## the same as test
 

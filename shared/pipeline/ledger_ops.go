@@ -109,7 +109,17 @@ func (l Ledger) Run(ctx context.Context, id string) (r Run, ok bool, err error) 
 
 // Runs returns the newest runs of a connection, newest first, at most limit (0: all).
 func (l Ledger) Runs(ctx context.Context, name string, limit int) ([]Run, error) {
-	runs, err := queryAll[Run](ctx, l.Items, Query{PK: connPK(name), Prefix: "RUN#", Reverse: true, Limit: limit})
+	// Ids tell seconds only; somebody may start a few runs within one.
+	const sameSecond = 8
+	q := Query{PK: connPK(name), Prefix: "RUN#", Reverse: true}
+	if limit > 0 {
+		q.Limit = limit + sameSecond
+	}
+	runs, err := queryAll[Run](ctx, l.Items, q)
+	slices.SortStableFunc(runs, func(a, b Run) int { return b.Started.Compare(a.Started) })
+	if limit > 0 {
+		runs = runs[:min(limit, len(runs))]
+	}
 	return runs, storeError(err)
 }
 

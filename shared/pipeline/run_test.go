@@ -2,14 +2,18 @@ package pipeline_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
+	"stovasync/shared/pipeline/pipelinetest"
 	"stovasync/shared/run"
 )
 
@@ -464,4 +468,30 @@ func TestAFailureThatMayPassIsTriedAgain(t *testing.T) {
 	v := w.sync(pipeline.Start{})
 	same(t, "state", run.Complete, v.State)
 	same(t, "new users", 7, v.Types[run.Users].New)
+}
+
+func TestRunsOfOneSecondAreListedByTheirStart(t *testing.T) {
+	t.Parallel()
+	ledger := pipeline.Ledger{Items: pipelinetest.NewMemory().Items()}
+	second := time.Date(2031, 3, 4, 9, 0, 0, 0, time.UTC)
+	for i, id := range []string{"20310304T090000Z-ffffffff", "20310304T090000Z-00000000", "20310304T090000Z-88888888"} {
+		doc, err := json.Marshal(pipeline.Run{ID: id, Connection: "gala", Started: second.Add(time.Duration(i) * time.Millisecond)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ledger.Items.Write(t.Context(), pipeline.Write{Key: pipeline.Key{PK: "CONN#gala", SK: "RUN#" + id}, Doc: doc}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs, err := ledger.Runs(t.Context(), "gala", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range runs {
+		got = append(got, r.ID)
+	}
+	if diff := cmp.Diff([]string{"20310304T090000Z-88888888", "20310304T090000Z-00000000"}, got); diff != "" {
+		t.Errorf("Runs (-want +got):\n%s", diff)
+	}
 }

@@ -78,7 +78,7 @@ func objectMutants() map[string]mutant {
 			if r, err := s.Get(ctx, key); err == nil && info.IfAbsent {
 				return false, r.Close()
 			}
-			time.Sleep(time.Millisecond) // opens the gap wide enough to be found
+			time.Sleep(20 * time.Millisecond) // opens the gap wide enough to be found
 			return s.Put(ctx, key, body, pipeline.ObjectInfo{})
 		}}, caught: "of concurrent puts if absent exactly one happens, and stays"},
 		"objects keep the first": {objects: &objects{put: func(ctx context.Context, s pipeline.Objects, key string, body io.ReadSeeker, info pipeline.ObjectInfo) (bool, error) {

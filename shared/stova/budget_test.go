@@ -185,3 +185,25 @@ func TestTheBudgetsOwnErrorsKeepTheirCode(t *testing.T) {
 		})
 	}
 }
+
+func TestASmallBudgetIsKept(t *testing.T) {
+	t.Parallel()
+	for _, perMinute := range []int{1, 3, 7, 11} {
+		synctest.Test(t, func(t *testing.T) {
+			b := NewBudget(perMinute, nil)
+			var at []time.Time
+			for range 4 * perMinute {
+				if err := b.Take(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				at = append(at, time.Now())
+			}
+			// 60 seconds touch one window more than they hold.
+			for i := perMinute + 1; i < len(at); i++ {
+				if span := at[i].Sub(at[i-perMinute-1]); span < time.Minute-time.Second {
+					t.Errorf("%d a minute: %d calls within %v", perMinute, perMinute+2, span)
+				}
+			}
+		})
+	}
+}

@@ -19,19 +19,25 @@ type Budget interface {
 	Block(ctx context.Context, until time.Time) error
 }
 
-// WindowLength is the length of one window of a rate budget. Windows start at
-// multiples of it since the Unix epoch, so that processes agree on them.
+// WindowLength is the length of one window of a rate budget of 12 calls a
+// minute or more. Windows start at multiples of their length since year 1, so
+// that processes agree on them.
 const WindowLength = 5 * time.Second
 
-// WindowSize returns how many calls one window holds at perMinute calls a
-// minute: a twelfth, rounded down, at least 1. 60 seconds touch at most 13
-// windows, so they never hold more than 13 twelfths.
-func WindowSize(perMinute int) int { return max(1, perMinute/int(time.Minute/WindowLength)) }
-
-// WindowStart returns the start of the window that t is in.
-func WindowStart(t time.Time) time.Time {
-	return t.Truncate(WindowLength) // counts from year 1, which is whole windows before the epoch
+// Window returns the windows of a budget of perMinute calls a minute: how many
+// calls one holds, and its length. That is a twelfth in 5 seconds, rounded
+// down: 60 seconds touch at most 13 windows, so they never hold more than 13
+// twelfths. A smaller budget has longer windows of one call.
+func Window(perMinute int) (size int, length time.Duration) {
+	size = perMinute / int(time.Minute/WindowLength)
+	if size > 0 {
+		return size, WindowLength
+	}
+	return 1, time.Minute / time.Duration(max(1, perMinute))
 }
+
+// WindowStart returns the start of the window of that length that t is in.
+func WindowStart(t time.Time, length time.Duration) time.Time { return t.Truncate(length) }
 
 // WindowBudget is a Budget of one process. See NewBudget.
 type WindowBudget struct {
@@ -49,11 +55,9 @@ type WindowBudget struct {
 // seconds; below 12 a minute, in longer ones of one call. With perMinute 0 or less only Block ever makes anybody wait. A nil
 // now is time.Now.
 func NewBudget(perMinute int, now func() time.Time) *WindowBudget {
-	b := &WindowBudget{now: now, length: WindowLength}
+	b := &WindowBudget{now: now}
 	if perMinute > 0 {
-		b.size = WindowSize(perMinute)
-		// A small budget has less than one call in 5 seconds.
-		b.length = max(WindowLength, time.Minute/time.Duration(perMinute))
+		b.size, b.length = Window(perMinute)
 	}
 	if now == nil {
 		b.now = time.Now
@@ -89,7 +93,7 @@ func (b *WindowBudget) take() time.Duration {
 	if b.size == 0 {
 		return 0
 	}
-	if start := now.Truncate(b.length); start.After(b.start) {
+	if start := WindowStart(now, b.length); start.After(b.start) {
 		b.start, b.used = start, 0
 	}
 	if b.used < b.size {

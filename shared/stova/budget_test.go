@@ -16,8 +16,8 @@ import (
 func TestWindowsHoldATwelfth(t *testing.T) {
 	t.Parallel()
 	for perMinute, want := range map[int]int{360: 30, 400: 33, 12: 1, 11: 1, 1: 1, 0: 1, 1_000_000: 83333} {
-		if got := WindowSize(perMinute); got != want {
-			t.Errorf("WindowSize(%d) = %d, want %d", perMinute, got, want)
+		if got, _ := Window(perMinute); got != want {
+			t.Errorf("Window(%d) holds %d, want %d", perMinute, got, want)
 		}
 	}
 }
@@ -25,8 +25,8 @@ func TestWindowsHoldATwelfth(t *testing.T) {
 func TestWindowsStartAtMultiplesOfFiveSeconds(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[int64]int64{0: 0, 4999: 0, 5000: 5000, 1_900_000_007_123: 1_900_000_005_000} {
-		if got := WindowStart(time.UnixMilli(in)).UnixMilli(); got != want {
-			t.Errorf("WindowStart(%d ms) = %d ms, want %d ms", in, got, want)
+		if got := WindowStart(time.UnixMilli(in), WindowLength).UnixMilli(); got != want {
+			t.Errorf("WindowStart(%d ms, WindowLength) = %d ms, want %d ms", in, got, want)
 		}
 	}
 }
@@ -41,7 +41,7 @@ func TestABudgetKeepsToItsWindows(t *testing.T) {
 		var mu sync.Mutex
 		var at []time.Time
 		var wg sync.WaitGroup
-		start := WindowStart(time.Now())
+		start := WindowStart(time.Now(), WindowLength)
 		for range 7 {
 			wg.Go(func() {
 				for range 40 {
@@ -133,7 +133,7 @@ func TestAClientKeepsToItsBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := always(answer{body: attendeeRow})
 		c := fake(t, v, func(cfg *Config) { cfg.Budget = NewBudget(24, nil) }) // 2 a window
-		start := WindowStart(time.Now())
+		start := WindowStart(time.Now(), WindowLength)
 		for range 9 { // and one login: 10 calls, 5 windows
 			if _, err := c.Row(t.Context(), run.Attendees, "1"); err != nil {
 				t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -43,6 +44,12 @@ func openAWS(ctx context.Context, r settings.Resources) (*App, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.StoreUnavailable, err, "the AWS configuration cannot be loaded", "check region and credentials")
 	}
+	return wireAWS(cfg, r), nil
+}
+
+// wireAWS makes the adapters of a deployment from whatever configuration its
+// caller has: the functions' own, or that of an operator.
+func wireAWS(cfg aws.Config, r settings.Resources) *App {
 	db := dynamodb.NewFromConfig(cfg)
 	queues := queue.NewSQS(queue.SQSConfig{
 		Client: sqs.NewFromConfig(cfg),
@@ -62,5 +69,5 @@ func openAWS(ctx context.Context, r settings.Resources) (*App, error) {
 		Tasks:   queues, Dead: queues, Connector: c,
 		Log: slog.Default(), Fetches: awsConcurrency, Visibility: r.Visibility,
 	}
-	return a, nil
+	return a
 }

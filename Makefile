@@ -68,8 +68,12 @@ $(GOLANGCI):
 	@mv $(TOOLS)/golangci-lint $@
 
 # What `sam build` calls for each function of template.yaml. The same source
-# gives the same zip: no paths, no build id, no version control stamp.
-FUNCTION_BUILD = GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc \
+# gives the same zip: no paths, no build id, no version control stamp. Only
+# `make FUNCTION_ARCH=…` builds for another machine, as the tests do; the
+# environment does not.
+FUNCTION_OS := linux
+FUNCTION_ARCH := arm64
+FUNCTION_BUILD = GOOS=$(FUNCTION_OS) GOARCH=$(FUNCTION_ARCH) CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc \
 	-ldflags='-s -w -buildid=' -o $(ARTIFACTS_DIR)/bootstrap
 
 build-FanoutFunction:

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"time"
 
@@ -158,24 +159,48 @@ func (c *Call) Error(op string, err error) error {
 
 // Error turns what a call returned into the project's error: the operation,
 // such as "dynamodb PutItem", and the service's code. The service's own text
-// may quote values and addresses, so it is kept for errors.As only.
+// may quote values and addresses, so it is kept for errors.As only; the one
+// thing that is taken from it is the name of an action that is not permitted.
 func Error(op string, err error) error {
-	reason, next := codeOf(err), "try again later"
+	reason := codeOf(err)
+	next := advice()[reason]
 	switch {
+	case next != "":
 	case reason == "" && errors.Is(err, context.Canceled):
-		reason = "interrupted"
+		reason, next = "interrupted", "try again later"
 	case reason == "" && errors.Is(err, context.DeadlineExceeded):
-		reason = "no time left"
+		reason, next = "no time left", "try again later"
 	case reason == "":
 		reason, next = "no answer", "check the region, the credentials and the network"
-	case reason == "AccessDeniedException" || reason == "AccessDenied" || reason == "UnrecognizedClientException" ||
-		reason == "InvalidClientTokenId" || reason == "ExpiredToken" || reason == "ExpiredTokenException":
-		next = "check the credentials and what they permit"
-	case reason == "ResourceNotFoundException" || reason == "NoSuchBucket" ||
-		reason == "QueueDoesNotExist" || reason == "AWS.SimpleQueueService.NonExistentQueue":
-		next = "check that the stack is deployed and its names are right"
+	default:
+		next = "try again later"
+	}
+	if m := forbidden().FindStringSubmatch(err.Error()); m != nil {
+		next = "allow " + m[1] + ", or use other credentials"
 	}
 	return fault.Wrap(fault.StoreUnavailable, err, op+": "+reason, next)
+}
+
+// advice says what to do about codes of AWS.
+func advice() map[string]string {
+	const (
+		rights  = "check the credentials and what they permit"
+		expired = "the credentials have expired: log in again"
+		missing = "check that the stack is deployed and its names are right"
+	)
+	return map[string]string{
+		"AccessDeniedException": rights, "AccessDenied": rights, "UnrecognizedClientException": rights, "InvalidClientTokenId": rights,
+		"ExpiredToken": expired, "ExpiredTokenException": expired, "RequestExpired": expired,
+		"InvalidSignatureException": "check the secret key and this machine's clock", "SignatureDoesNotMatch": "check the secret key and this machine's clock",
+		"ResourceNotFoundException": missing, "NoSuchBucket": missing, "QueueDoesNotExist": missing,
+		"AWS.SimpleQueueService.NonExistentQueue": missing,
+	}
+}
+
+// forbidden finds the action in the text of a refusal: `User: … is not
+// authorized to perform: dynamodb:GetItem on resource: …`.
+func forbidden() *regexp.Regexp {
+	return regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)
 }
 
 func codeOf(err error) string {

@@ -110,6 +110,28 @@ func TestErrorKeepsTheServicesTextToItself(t *testing.T) {
 	}
 }
 
+func TestErrorSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ code, text, want string }{
+		"an action that is not permitted is named": {
+			"AccessDeniedException", "User: arn:aws:iam::123456789012:user/ada is not authorized to perform: sqs:PurgeQueue on resource: arn:aws:sqs:eu-central-1:123456789012:q because no identity-based policy allows it",
+			"STORE_UNAVAILABLE: sqs PurgeQueue: AccessDeniedException; allow sqs:PurgeQueue, or use other credentials",
+		},
+		"expired credentials ask for a login": {"ExpiredTokenException", "invented", "STORE_UNAVAILABLE: sqs PurgeQueue: ExpiredTokenException; the credentials have expired: log in again"},
+		"a wrong clock is thought of":         {"SignatureDoesNotMatch", "invented", "STORE_UNAVAILABLE: sqs PurgeQueue: SignatureDoesNotMatch; check the secret key and this machine's clock"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := awstest.InTurn(awstest.Answer{Status: 400, Body: `{"__type":"com.amazonaws#` + tt.code + `","message":"` + tt.text + `"}`})
+			_, err := purge(t.Context(), s, nil)
+			if err == nil || err.Error() != tt.want {
+				t.Errorf("error = %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestDelayIsRandomWithinADoublingBound(t *testing.T) {
 	t.Parallel()
 	for attempt, ms := range map[int]int{1: 50, 2: 100, 3: 200, 7: 3200, 8: 5000, 100: 5000} {

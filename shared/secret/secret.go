@@ -44,6 +44,8 @@ type Config struct {
 	// Prefix goes before a connection's name, slash included, as in
 	// /stovasync/STACK/.
 	Prefix string
+	// KMSKey encrypts what Put keeps; "" for the account's default key.
+	KMSKey string
 	// Remember is how long a key is remembered. Default 5 minutes; below 0: never.
 	Remember time.Duration
 	Now      func() time.Time // default time.Now
@@ -142,9 +144,11 @@ func (s *Secrets) Put(ctx context.Context, connection, key string) error {
 	// After the call, so that a read before it is forgotten too.
 	defer s.Forget(connection)
 	call := s.cfg.Policy.Call(nil)
-	_, err = s.cfg.Client.PutParameter(ctx, &ssm.PutParameterInput{
-		Name: name, Value: &key, Type: types.ParameterTypeSecureString, Overwrite: new(true),
-	}, with(call))
+	in := &ssm.PutParameterInput{Name: name, Value: &key, Type: types.ParameterTypeSecureString, Overwrite: new(true)}
+	if s.cfg.KMSKey != "" {
+		in.KeyId = &s.cfg.KMSKey
+	}
+	_, err = s.cfg.Client.PutParameter(ctx, in, with(call))
 	if err != nil {
 		return fmt.Errorf("keep the key of connection %s: %w", connection, call.Error("ssm PutParameter", err))
 	}

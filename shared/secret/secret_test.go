@@ -56,6 +56,22 @@ func TestPutEncryptsAndReplaces(t *testing.T) {
 			t.Errorf("the call lacks %s", want)
 		}
 	}
+	if strings.Contains(body, "KeyId") {
+		t.Error("the call names a key to encrypt with, want the account's default one")
+	}
+}
+
+func TestPutEncryptsWithTheStacksOwnKey(t *testing.T) {
+	t.Parallel()
+	const own = "arn:aws:kms:eu-central-1:123456789012:key/invented"
+	s := awstest.InTurn(fine)
+	keeper := secret.New(secret.Config{Client: ssm.NewFromConfig(s.Config()), Prefix: "/stovasync/live/", KMSKey: own})
+	if err := keeper.Put(t.Context(), "summit", "invented-key"); err != nil {
+		t.Fatal(err)
+	}
+	if body := string(s.Asked()[0].Body); !strings.Contains(body, `"KeyId":"`+own+`"`) {
+		t.Error("the call does not name the key to encrypt with")
+	}
 }
 
 func TestKeysAreRememberedForFiveMinutes(t *testing.T) {

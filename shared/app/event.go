@@ -23,6 +23,8 @@ type FanoutEvent struct {
 	Types []string `json:"types,omitempty"`
 	// ApprovedRemovals is Start.ApprovedRemovals.
 	ApprovedRemovals int `json:"approve_removals,omitempty"`
+	// Nonce is Start.Nonce: who starts a run by hand makes one up.
+	Nonce string `json:"nonce,omitempty"`
 }
 
 // FanoutAnswer says what became of each connection.
@@ -54,7 +56,7 @@ func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
 	var failures error
 	for _, name := range names {
 		s, err := a.Steps.FanOut(ctx, pipeline.Start{
-			Connection: name, Time: at.Truncate(time.Second), Mode: e.Mode, Types: types, ApprovedRemovals: e.ApprovedRemovals,
+			Connection: name, Time: at.Truncate(time.Second), Mode: e.Mode, Types: types, ApprovedRemovals: e.ApprovedRemovals, Nonce: e.Nonce,
 		})
 		switch {
 		case fault.CodeOf(err) == fault.RunActive:

@@ -34,6 +34,8 @@ func edges() map[string][]string {
 		// The steps: stova and photo for their types only.
 		s + "pipeline":              {s + "fault", s + "mapping", s + "photo", s + "run", s + "stova"},
 		s + "pipeline/pipelinetest": {s + "fault", s + "pipeline", s + "run"},
+		// The template, for tests.
+		s + "template": nil,
 		// Adapters implement the ports, and never know each other.
 		s + "awscall":         {s + "fault"},
 		s + "awscall/awstest": {s + "fault"},

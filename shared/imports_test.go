@@ -60,13 +60,15 @@ func edges() map[string][]string {
 // drivers nobody else should know; prefixes match.
 func outside() map[string][]string {
 	return map[string][]string{
-		"github.com/aws/aws-sdk-go-v2/config":           {"shared/app"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":      {"shared/app", "shared/queue", "shared/awscall/awstest"},
-		"github.com/aws/aws-sdk-go-v2/service/dynamodb": {"shared/app", "shared/store", "shared/awscall/awstest"},
-		"github.com/aws/aws-sdk-go-v2/service/s3":       {"shared/app", "shared/object", "shared/awscall/awstest"},
-		"github.com/aws/aws-sdk-go-v2/service/ssm":      {"shared/app", "shared/secret", "shared/awscall/awstest"},
-		"modernc.org/sqlite":                            {"shared/local"},
-		"github.com/expr-lang/expr":                     {"shared/mapping"},
+		"github.com/aws/aws-sdk-go-v2/config":                 {"shared/app"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"shared/app", "shared/queue", "shared/awscall/awstest"},
+		"github.com/aws/aws-sdk-go-v2/service/dynamodb":       {"shared/app", "shared/store", "shared/awscall/awstest"},
+		"github.com/aws/aws-sdk-go-v2/service/s3":             {"shared/app", "shared/object", "shared/awscall/awstest"},
+		"github.com/aws/aws-sdk-go-v2/service/ssm":            {"shared/app", "shared/secret", "shared/awscall/awstest"},
+		"github.com/aws/aws-sdk-go-v2/service/lambda":         {"shared/app"},
+		"github.com/aws/aws-sdk-go-v2/service/cloudformation": {"shared/app"},
+		"modernc.org/sqlite":                                  {"shared/local"},
+		"github.com/expr-lang/expr":                           {"shared/mapping"},
 	}
 }
 

@@ -16,12 +16,13 @@ func (c *cli) checkCommand() *cobra.Command {
 		Use:   "check NAME",
 		Short: "Test a connection, step by step",
 		Long: `Tests a connection: its settings and mapping, the login, the event, one row of
-each list that is read, and the hosts of the pictures. It stores nothing.
+each list that is read, and the hosts of the pictures. It stores nothing. On
+aws:STACK it tests the settings and the key of the stack, but from this machine.
 Exit code 1 when a step fails.`,
 		Example: "  stovasync check summit",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.check(cmd.Context(), l, args[0]) })
+			return c.with(cmd.Context(), func(at *site) error { return c.check(cmd.Context(), at, args[0]) })
 		},
 	}
 }
@@ -31,14 +32,14 @@ type checkView struct {
 	Steps []app.CheckStep `json:"steps"`
 }
 
-func (c *cli) check(ctx context.Context, l *app.Local, name string) error {
-	if _, err := c.connection(ctx, l, name); err != nil {
+func (c *cli) check(ctx context.Context, at *site, name string) error {
+	if _, err := c.connection(ctx, at, name); err != nil {
 		return err
 	}
 	v := checkView{Steps: []app.CheckStep{}}
 	failed := 0
 	var printing error
-	err := l.Check(ctx, name, func(s app.CheckStep) {
+	err := at.Check(ctx, name, func(s app.CheckStep) {
 		v.Steps = append(v.Steps, s)
 		if !s.OK {
 			failed++

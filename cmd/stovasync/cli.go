@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stovasync/shared/app"
 	"stovasync/shared/config"
 	"stovasync/shared/fault"
 )
@@ -143,45 +142,12 @@ func (c *cli) environment() (config.Config, error) {
 	})
 }
 
-// open opens the target. Whoever called it closes the app.
-func (c *cli) open(ctx context.Context) (*app.Local, error) {
-	env, err := c.environment()
-	if err != nil {
-		return nil, err
-	}
-	if env.Target.Kind == config.AWS {
-		return nil, invalid("use --target local:DIR, or the deployed functions themselves",
-			"the command line of this version works on local targets only, not on %s", env.Target)
-	}
-	return c.openLocal(ctx, env.Target.Dir)
-}
-
-func (c *cli) openLocal(ctx context.Context, dir string) (*app.Local, error) {
-	if c.concurrency < 1 || c.concurrency > maxConcurrency {
-		return nil, invalid(fmt.Sprintf("use 1 to %d", maxConcurrency), "--concurrency %d is out of range", c.concurrency)
-	}
-	return app.OpenLocal(ctx, dir, app.LocalOptions{Concurrency: c.concurrency, Log: c.logger()})
-}
-
-// maxConcurrency is far above what the vendor's limit of calls can use.
-const maxConcurrency = 64
-
 // logger writes to standard error: warnings as notes, or everything with --verbose.
 func (c *cli) logger() *slog.Logger {
 	if c.verbose {
 		return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
 	return slog.New(notes{w: c.err})
-}
-
-// with opens the target, does something and closes it.
-func (c *cli) with(ctx context.Context, do func(*app.Local) error) (err error) {
-	l, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	return do(l)
 }
 
 // screen is standard error. While bars are drawn, lines go above them.
@@ -229,6 +195,9 @@ First steps:
   stovasync sync NAME                  sync it; again whenever you like
   stovasync export NAME users          get the records
 
+The same verbs work on a deployment: stovasync --target aws:STACK runs. Region and
+credentials are those of the AWS environment (AWS_PROFILE, AWS_REGION).
+
 Exit codes: 0 all complete, 2 finished with failed pages, 1 error or refused.`,
 		SilenceUsage: true, SilenceErrors: true, DisableSuggestions: true,
 		Args: cobra.ArbitraryArgs,
@@ -244,7 +213,7 @@ Exit codes: 0 all complete, 2 finished with failed pages, 1 error or refused.`,
 		return invalid("see "+cmd.CommandPath()+" --help", "%s", err)
 	})
 	f := root.PersistentFlags()
-	f.StringVar(&c.target, "target", "", "where the data is, local:DIR (default local:.stovasync\nor STOVASYNC_TARGET)")
+	f.StringVar(&c.target, "target", "", "where the data is: local:DIR, or aws:STACK for a stack that\nsam deploy made (default local:.stovasync; env STOVASYNC_TARGET)")
 	f.BoolVar(&c.json, "json", false, "print JSON and nothing else on standard output")
 	f.IntVar(&c.concurrency, "concurrency", 4, "calls under way at once")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "print what happens to standard error")

@@ -52,8 +52,9 @@ mapping; while there are any, nothing is kept.
 
 The API key comes from --key-file, from "key" in the file, from STOVASYNC_KEY,
 or is asked for on a terminal; the first of these that is there. It is kept
-apart from the settings and never shown. Without any of them a key that was
-given before stays.`,
+apart from the settings, on aws:STACK as the SecureString /stovasync/STACK/NAME of
+the Systems Manager, and never shown. Without any of them a key that was given
+before stays.`,
 		Example: "  stovasync connections put summit.yaml --key-file summit.key",
 		Args:    exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,17 +85,17 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 	if _, err := mapping.Compile(app.MappingSettings(conn)); err != nil {
 		return err
 	}
-	return c.with(ctx, func(l *app.Local) error {
-		key, err := c.key(ctx, l, parsed, keyFile)
+	return c.with(ctx, func(at *site) error {
+		key, err := c.key(ctx, at, parsed, keyFile)
 		if err != nil {
 			return err
 		}
 		if key != "" {
-			if err := l.Secrets.Put(ctx, conn.Name, key); err != nil {
+			if err := at.Secrets.Put(ctx, conn.Name, key); err != nil {
 				return err
 			}
 		}
-		if err := l.Steps.Ledger.PutConnection(ctx, conn, time.Now().UTC()); err != nil {
+		if err := at.Steps.Ledger.PutConnection(ctx, conn, time.Now().UTC()); err != nil {
 			return err
 		}
 		if c.json {
@@ -135,7 +136,7 @@ func reason(err error) error {
 }
 
 // key finds the API key of a connection. "" keeps the one it has.
-func (c *cli) key(ctx context.Context, l *app.Local, parsed config.Parsed, keyFile string) (string, error) {
+func (c *cli) key(ctx context.Context, at *site, parsed config.Parsed, keyFile string) (string, error) {
 	if keyFile != "" {
 		doc, err := c.readFile(keyFile)
 		if err != nil {
@@ -153,7 +154,7 @@ func (c *cli) key(ctx context.Context, l *app.Local, parsed config.Parsed, keyFi
 	if env.Key != "" {
 		return oneLine(env.Key, "STOVASYNC_KEY")
 	}
-	if _, err := l.Secrets.Get(ctx, parsed.Connection.Name); err == nil || !errors.Is(err, pipeline.ErrNoSecret) {
+	if _, err := at.Secrets.Get(ctx, parsed.Connection.Name); err == nil || !errors.Is(err, pipeline.ErrNoSecret) {
 		return "", err
 	}
 	return c.askKey(parsed.Connection.Name)
@@ -183,18 +184,21 @@ func (c *cli) askKey(name string) (string, error) {
 	return oneLine(string(typed), "the terminal")
 }
 
-// The two things that are ever said about a key.
+// What is ever said about a key.
 const (
-	keySet    = "set"
-	keyNotSet = "not set"
+	keySet     = "set"
+	keyNotSet  = "not set"
+	keyUnknown = "not readable" // by these credentials, which may do for the rest
 )
 
-func keyState(ctx context.Context, l *app.Local, name string) (string, error) {
-	switch _, err := l.Secrets.Get(ctx, name); {
+func keyState(ctx context.Context, at *site, name string) (string, error) {
+	switch _, err := at.Secrets.Get(ctx, name); {
 	case err == nil:
 		return keySet, nil
 	case errors.Is(err, pipeline.ErrNoSecret):
 		return keyNotSet, nil
+	case app.IsDenied(err):
+		return keyUnknown, nil
 	default:
 		return "", err
 	}
@@ -215,19 +219,19 @@ func (c *cli) listCommand() *cobra.Command {
 		Example: "  stovasync connections list",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.list(cmd.Context(), l) })
+			return c.with(cmd.Context(), func(at *site) error { return c.list(cmd.Context(), at) })
 		},
 	}
 }
 
-func (c *cli) list(ctx context.Context, l *app.Local) error {
-	all, err := l.Steps.Ledger.Connections(ctx)
+func (c *cli) list(ctx context.Context, at *site) error {
+	all, err := at.Steps.Ledger.Connections(ctx)
 	if err != nil {
 		return err
 	}
 	g := newGrid("name", "event", "account", "end point", "key", "last run (UTC)")
 	for _, s := range all {
-		key, err := keyState(ctx, l, s.Settings.Name)
+		key, err := keyState(ctx, at, s.Settings.Name)
 		if err != nil {
 			return err
 		}
@@ -237,7 +241,7 @@ func (c *cli) list(ctx context.Context, l *app.Local) error {
 			}
 			continue
 		}
-		active, err := l.Steps.Ledger.Active(ctx, s.Settings.Name)
+		active, err := at.Steps.Ledger.Active(ctx, s.Settings.Name)
 		if err != nil {
 			return err
 		}
@@ -263,17 +267,17 @@ func (c *cli) showCommand() *cobra.Command {
 		Example: "  stovasync connections show summit",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.show(cmd.Context(), l, args[0]) })
+			return c.with(cmd.Context(), func(at *site) error { return c.show(cmd.Context(), at, args[0]) })
 		},
 	}
 }
 
-func (c *cli) show(ctx context.Context, l *app.Local, name string) error {
-	conn, err := c.connection(ctx, l, name)
+func (c *cli) show(ctx context.Context, at *site, name string) error {
+	conn, err := c.connection(ctx, at, name)
 	if err != nil {
 		return err
 	}
-	key, err := keyState(ctx, l, name)
+	key, err := keyState(ctx, at, name)
 	if err != nil {
 		return err
 	}
@@ -295,35 +299,22 @@ func (c *cli) removeCommand() *cobra.Command {
 		Example: "  stovasync connections remove summit",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.remove(cmd.Context(), l, args[0]) })
+			return c.with(cmd.Context(), func(at *site) error { return c.remove(cmd.Context(), at, args[0]) })
 		},
 	}
 }
 
-// idle is an error while a process syncs the connection.
-func idle(ctx context.Context, l *app.Local, name string) error {
-	unlock, held, err := l.Store.Lock(ctx, name)
-	if err != nil {
+func (c *cli) remove(ctx context.Context, at *site, name string) error {
+	if _, err := c.connection(ctx, at, name); err != nil {
 		return err
 	}
-	if !held {
-		return fault.New(fault.RunActive, "another process is syncing "+name, "wait for it to end")
-	}
-	unlock()
-	return nil
-}
-
-func (c *cli) remove(ctx context.Context, l *app.Local, name string) error {
-	if _, err := c.connection(ctx, l, name); err != nil {
+	if err := at.Idle(ctx, name); err != nil {
 		return err
 	}
-	if err := idle(ctx, l, name); err != nil {
+	if err := at.Steps.Ledger.RemoveConnection(ctx, name); err != nil {
 		return err
 	}
-	if err := l.Steps.Ledger.RemoveConnection(ctx, name); err != nil {
-		return err
-	}
-	if err := l.Secrets.Delete(ctx, name); err != nil {
+	if err := at.Secrets.Delete(ctx, name); err != nil {
 		return err
 	}
 	if c.json {

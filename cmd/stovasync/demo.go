@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stovasync/shared/app"
 	"stovasync/shared/config"
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
@@ -71,8 +70,8 @@ func (c *cli) demo(cmd *cobra.Command, dir string, f twinFlags) (err error) {
 	if dir, err = c.demoStore(dir); err != nil {
 		return err
 	}
-	return c.with(ctx, func(l *app.Local) error {
-		if err := idle(ctx, l, demoName); err != nil {
+	return c.with(ctx, func(at *site) error {
+		if err := at.Idle(ctx, demoName); err != nil {
 			return err // it reads from another demo's twin, on the port we want
 		}
 		r, e, err := f.serveAgain(ctx, dir)
@@ -80,7 +79,7 @@ func (c *cli) demo(cmd *cobra.Command, dir string, f twinFlags) (err error) {
 			return err
 		}
 		defer func() { _ = r.Close() }() // it only stops listening
-		return c.demoRuns(ctx, l, dir, r, e)
+		return c.demoRuns(ctx, at, dir, r, e)
 	})
 }
 
@@ -119,8 +118,8 @@ type demoView struct {
 	Target string            `json:"target"`
 }
 
-func (c *cli) demoRuns(ctx context.Context, l *app.Local, dir string, r *stovatest.Running, e *stovatest.Event) error {
-	fresh, err := c.demoConnection(ctx, l, r, e)
+func (c *cli) demoRuns(ctx context.Context, at *site, dir string, r *stovatest.Running, e *stovatest.Event) error {
+	fresh, err := c.demoConnection(ctx, at, r, e)
 	if err != nil {
 		return err
 	}
@@ -129,7 +128,7 @@ func (c *cli) demoRuns(ctx context.Context, l *app.Local, dir string, r *stovate
 	out := demoView{Target: c.target}
 	start := pipeline.Start{Connection: demoName, Mode: run.Full}
 	if fresh {
-		v, err := c.runToEnd(ctx, l, start)
+		v, err := c.runToEnd(ctx, at, start)
 		if err != nil {
 			return err
 		}
@@ -143,7 +142,7 @@ func (c *cli) demoRuns(ctx context.Context, l *app.Local, dir string, r *stovate
 			return c.verdict(v)
 		}
 	}
-	if out.Again, err = c.runToEnd(ctx, l, start); err != nil {
+	if out.Again, err = c.runToEnd(ctx, at, start); err != nil {
 		return err
 	}
 	if c.json {
@@ -159,18 +158,18 @@ func (c *cli) demoRuns(ctx context.Context, l *app.Local, dir string, r *stovate
 
 // demoConnection puts the connection to the twin and reports whether it has
 // never been synced.
-func (c *cli) demoConnection(ctx context.Context, l *app.Local, r *stovatest.Running, e *stovatest.Event) (fresh bool, err error) {
+func (c *cli) demoConnection(ctx context.Context, at *site, r *stovatest.Running, e *stovatest.Event) (fresh bool, err error) {
 	parsed, err := config.ParseConnection([]byte(twinConnection(demoName, r, e)))
 	if err != nil {
 		return false, err
 	}
-	if err := l.Secrets.Put(ctx, demoName, parsed.Key); err != nil {
+	if err := at.Secrets.Put(ctx, demoName, parsed.Key); err != nil {
 		return false, err
 	}
-	if err := l.Steps.Ledger.PutConnection(ctx, parsed.Connection, time.Now().UTC()); err != nil {
+	if err := at.Steps.Ledger.PutConnection(ctx, parsed.Connection, time.Now().UTC()); err != nil {
 		return false, err
 	}
-	cursor, err := l.Steps.Ledger.Cursor(ctx, demoName, run.Users)
+	cursor, err := at.Steps.Ledger.Cursor(ctx, demoName, run.Users)
 	return cursor.Succeeded.IsZero(), err
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stovasync/shared/app"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
@@ -35,7 +34,8 @@ line, or CSV. This is the one verb that prints personal data.
 
 CSV has a column for each field that a record of this export has; several values
 in one field are a JSON list. Pictures are files: object_key of user-photos and
-presenter-photos is a path under objects/ in the target's folder.
+presenter-photos is a path under objects/ in the target's folder, or the key of an
+object in the stack's bucket.
 
 --since compares updated_at, the time of the write. To follow a store, go back
 15 minutes from the newest updated_at you have and expect repeats. With --since
@@ -43,7 +43,7 @@ or --removed, records that were removed are shown too, with removed_at.`,
 		Example: "  stovasync export summit users\n  stovasync export summit sessions --format csv > sessions.csv\n  stovasync export summit users --since 2031-03-04T09:00:00Z",
 		Args:    exactly("NAME", "TYPE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.export(cmd.Context(), l, args[0], args[1], f) })
+			return c.with(cmd.Context(), func(at *site) error { return c.export(cmd.Context(), at, args[0], args[1], f) })
 		},
 	}
 	cmd.Flags().StringVar(&f.since, "since", "", "only records written since this time\n(RFC 3339, or a date)")
@@ -52,7 +52,7 @@ or --removed, records that were removed are shown too, with removed_at.`,
 	return cmd
 }
 
-func (c *cli) export(ctx context.Context, l *app.Local, name, typeWord string, f exportFlags) error {
+func (c *cli) export(ctx context.Context, at *site, name, typeWord string, f exportFlags) error {
 	t, err := dataType(typeWord)
 	if err != nil {
 		return err
@@ -71,14 +71,14 @@ func (c *cli) export(ctx context.Context, l *app.Local, name, typeWord string, f
 		scan.Removed = true
 	}
 	// Records outlive their connection, so only an empty answer asks for it.
-	e := exporter{l: l, name: name, t: t, scan: scan, out: bufio.NewWriterSize(c.out, 1<<16)}
+	e := exporter{at: at, name: name, t: t, scan: scan, out: bufio.NewWriterSize(c.out, 1<<16)}
 	if f.format == "csv" {
 		err = e.csv(ctx)
 	} else {
 		err = e.lines(ctx)
 	}
 	if err == nil && e.n == 0 {
-		_, err = c.connection(ctx, l, name)
+		_, err = c.connection(ctx, at, name)
 	}
 	return errors.Join(err, e.out.Flush())
 }
@@ -96,7 +96,7 @@ func moment(s string) (time.Time, error) {
 // exporter writes the records of one connection and type, whatever their
 // number, in little memory.
 type exporter struct {
-	l    *app.Local
+	at   *site
 	name string
 	t    run.DataType
 	scan pipeline.Scan
@@ -144,7 +144,7 @@ func members(r pipeline.Record) []member {
 }
 
 func (e *exporter) lines(ctx context.Context) error {
-	for r, err := range e.l.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
+	for r, err := range e.at.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (e *exporter) csv(ctx context.Context) error {
 		return err
 	}
 	row := make([]string, len(columns))
-	for r, err := range e.l.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
+	for r, err := range e.at.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
 		if err != nil {
 			return err
 		}
@@ -222,7 +222,7 @@ func (e *exporter) csv(ctx context.Context) error {
 func (e *exporter) columns(ctx context.Context) ([]string, error) {
 	var columns []string
 	fields := map[string]bool{}
-	for r, err := range e.l.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
+	for r, err := range e.at.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
 		if err != nil {
 			return nil, err
 		}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stovasync/shared/app"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
@@ -24,10 +23,10 @@ func (f *filterFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.run, "run", "", "only those of this run")
 }
 
-func (c *cli) filter(ctx context.Context, l *app.Local, names []string, f filterFlags) (pipeline.Filter, error) {
+func (c *cli) filter(ctx context.Context, at *site, names []string, f filterFlags) (pipeline.Filter, error) {
 	out := pipeline.Filter{Cause: strings.ToUpper(f.cause), Run: f.run}
 	if len(names) > 0 {
-		if _, err := c.connection(ctx, l, names[0]); err != nil {
+		if _, err := c.connection(ctx, at, names[0]); err != nil {
 			return out, err
 		}
 		out.Connection = names[0]
@@ -53,19 +52,19 @@ cause is mended. With --json: a line each.`,
 		Example: "  stovasync failed summit\n  stovasync failed --cause STOVA_SERVER",
 		Args:    between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.failed(cmd.Context(), l, args, f) })
+			return c.with(cmd.Context(), func(at *site) error { return c.failed(cmd.Context(), at, args, f) })
 		},
 	}
 	f.add(cmd)
 	return cmd
 }
 
-func (c *cli) failed(ctx context.Context, l *app.Local, names []string, f filterFlags) error {
-	filter, err := c.filter(ctx, l, names, f)
+func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlags) error {
+	filter, err := c.filter(ctx, at, names, f)
 	if err != nil {
 		return err
 	}
-	all, err := l.Steps.Failed(ctx, filter)
+	all, err := at.Steps.Failed(ctx, filter)
 	if err != nil {
 		return err
 	}
@@ -131,6 +130,9 @@ func (c *cli) redriveCommand() *cobra.Command {
 		Long: `Re-runs failed pages and types, and shows what became of each. Without a filter
 it must be told --all.
 
+On aws:STACK the deployed function sends what is to be re-run, and redrive follows
+it; interrupting it only ends the following.
+
 A page whose work a later run has done (covered) is only marked as done. A type
 that failed in an older run (superseded) needs a new sync.
 
@@ -141,7 +143,7 @@ Exit codes: 0 nothing that was picked is left, 2 some of it has failed again.`,
 			if len(args) == 0 && f == (filterFlags{}) && !all {
 				return invalid("name a connection, filter with --cause, --type or --run, or say --all", "redrive without a filter would re-run every failure")
 			}
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.redrive(cmd.Context(), l, args, f, dry) })
+			return c.with(cmd.Context(), func(at *site) error { return c.redrive(cmd.Context(), at, args, f, dry) })
 		},
 	}
 	f.add(cmd)
@@ -157,13 +159,13 @@ type redrivenView struct {
 	State string `json:"state"`
 }
 
-func (c *cli) redrive(ctx context.Context, l *app.Local, names []string, f filterFlags, dry bool) error {
-	filter, err := c.filter(ctx, l, names, f)
+func (c *cli) redrive(ctx context.Context, at *site, names []string, f filterFlags, dry bool) error {
+	filter, err := c.filter(ctx, at, names, f)
 	if err != nil {
 		return err
 	}
 	if !dry {
-		failures, err := l.Steps.Failed(ctx, filter)
+		failures, err := at.Steps.Failed(ctx, filter)
 		if err != nil {
 			return err
 		}
@@ -171,8 +173,11 @@ func (c *cli) redrive(ctx context.Context, l *app.Local, names []string, f filte
 			c.say("Re-running %s.\n", count(len(failures), "failure"))
 		}
 	}
-	out, err := l.Redrive(ctx, filter, dry)
+	out, err := at.Redrive(ctx, filter, dry)
 	if ctx.Err() != nil {
+		if at.remote {
+			return interrupted("interrupted: what was sent goes on by itself; look with " + c.self() + " failed")
+		}
 		return interrupted("interrupted: what is not done yet goes on with the next " + c.self() + " sync or redrive")
 	}
 	if err != nil {
@@ -181,7 +186,7 @@ func (c *cli) redrive(ctx context.Context, l *app.Local, names []string, f filte
 	views := make([]redrivenView, len(out))
 	left := 0
 	for i, r := range out {
-		state, err := stateNow(ctx, l, r.Failure)
+		state, err := stateNow(ctx, at, r.Failure)
 		if err != nil {
 			return err
 		}
@@ -200,12 +205,12 @@ func (c *cli) redrive(ctx context.Context, l *app.Local, names []string, f filte
 }
 
 // stateNow is the state of the page or the type run that had failed.
-func stateNow(ctx context.Context, l *app.Local, x pipeline.Failure) (string, error) {
+func stateNow(ctx context.Context, at *site, x pipeline.Failure) (string, error) {
 	if x.Page != "" {
-		p, _, err := l.Steps.Ledger.Page(ctx, x.Run, x.Type, x.Page)
+		p, _, err := at.Steps.Ledger.Page(ctx, x.Run, x.Type, x.Page)
 		return string(p.State), err
 	}
-	tr, _, err := l.Steps.Ledger.TypeRun(ctx, x.Run, x.Type)
+	tr, _, err := at.Steps.Ledger.TypeRun(ctx, x.Run, x.Type)
 	return string(tr.State), err
 }
 

@@ -11,24 +11,19 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
-	"stovasync/shared/app"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 	"stovasync/shared/stova"
 )
 
-const (
-	pollEvery = 200 * time.Millisecond
-	// tellEvery is how often a type that only runs is told of, where no bar
-	// can be drawn.
-	tellEvery = 30 * time.Second
-)
+// tellEvery is how often a type that only runs is told of, where no bar can be drawn.
+const tellEvery = 30 * time.Second
 
 // follower shows on standard error how a run goes: bars on a terminal, else a
 // line whenever a type changes its state.
 type follower struct {
 	c     *cli
-	l     *app.Local
+	at    *site
 	calls *stova.Meter
 	show  view
 	quit  chan struct{}
@@ -41,8 +36,8 @@ type view interface {
 	close()
 }
 
-func (c *cli) newFollower(l *app.Local) *follower {
-	return &follower{c: c, l: l, calls: &stova.Meter{}, quit: make(chan struct{})}
+func (c *cli) newFollower(at *site) *follower {
+	return &follower{c: c, at: at, calls: &stova.Meter{}, quit: make(chan struct{})}
 }
 
 // meter returns a context whose calls are shown.
@@ -56,7 +51,7 @@ func (f *follower) start(ctx context.Context, id string) {
 		f.show = &lines{c: f.c, told: map[run.DataType]told{}}
 	}
 	f.done.Go(func() {
-		tick := time.NewTicker(pollEvery)
+		tick := time.NewTicker(f.at.Poll())
 		defer tick.Stop()
 		for {
 			select {
@@ -75,8 +70,13 @@ func (f *follower) start(ctx context.Context, id string) {
 // look reads the ledger. What goes wrong here goes wrong for the run too,
 // which tells it.
 func (f *follower) look(ctx context.Context, id string) {
-	if _, all, err := f.l.Steps.Ledger.Progress(ctx, id); err == nil {
-		f.show.update(all, f.calls.Calls())
+	if _, all, err := f.at.Steps.Ledger.Progress(ctx, id); err == nil {
+		calls := f.calls.Calls() // those of this process; a settled page's are in the ledger
+		var settled int64
+		for _, tr := range all {
+			settled += int64(tr.APICalls)
+		}
+		f.show.update(all, max(calls, settled))
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stovasync/shared/app"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
@@ -20,14 +19,14 @@ func (c *cli) runsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "runs [NAME]",
 		Short:   "List the runs, newest first",
-		Long:    "Lists the runs of a connection, or of all, newest first. `runs show` tells\nmore of one. With --json: a line each.",
+		Long:    "Lists the runs of a connection, or of all, newest first. `runs show` tells\nmore of one. With --json: a line each.\n\nOn aws:STACK it also wakes a run in which nothing has moved for a minute: tasks\nthat were lost are sent again, and in the end failed.",
 		Example: "  stovasync runs summit --limit 5\n  stovasync runs show 20310304T090000Z-3f2a0b1c",
 		Args:    between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 1 {
 				return invalid("use 1 or more", "--limit %d is out of range", limit)
 			}
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.runs(cmd.Context(), l, args, limit) })
+			return c.with(cmd.Context(), func(at *site) error { return c.runs(cmd.Context(), at, args, limit) })
 		},
 	}
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many runs to list")
@@ -35,14 +34,15 @@ func (c *cli) runsCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) runs(ctx context.Context, l *app.Local, names []string, limit int) error {
-	all, err := c.newestRuns(ctx, l, names, limit)
+func (c *cli) runs(ctx context.Context, at *site, names []string, limit int) error {
+	all, err := c.newestRuns(ctx, at, names, limit)
 	if err != nil {
 		return err
 	}
+	c.wake(ctx, at, all)
 	g := newGrid("run", "connection", "state", "mode", ">API calls", ">took")
 	for _, r := range all {
-		v, _, err := l.Steps.Summary(ctx, r)
+		v, _, err := at.Steps.Summary(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -64,9 +64,26 @@ func (c *cli) runs(ctx context.Context, l *app.Local, names []string, limit int)
 	return g.print(c.out)
 }
 
+// wake repairs what has come to rest. Who may only read sees the runs all the same.
+func (c *cli) wake(ctx context.Context, at *site, all []pipeline.Run) {
+	var seen []string
+	for _, r := range all {
+		if slices.Contains(seen, r.Connection) {
+			continue
+		}
+		seen = append(seen, r.Connection)
+		switch woken, err := at.Wake(ctx, r.Connection); {
+		case err != nil && ctx.Err() == nil:
+			c.say("note: the run of %s was not woken: %s\n", r.Connection, strings.Join(errorLines(err), "; "))
+		case woken:
+			c.say("note: nothing had moved in the run of %s for a minute; its lost tasks, if there are any, are sent again\n", r.Connection)
+		}
+	}
+}
+
 // newestRuns reads the runs of the named connection, or of all.
-func (c *cli) newestRuns(ctx context.Context, l *app.Local, names []string, limit int) ([]pipeline.Run, error) {
-	known, err := connectionNames(ctx, l)
+func (c *cli) newestRuns(ctx context.Context, at *site, names []string, limit int) ([]pipeline.Run, error) {
+	known, err := connectionNames(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -75,12 +92,12 @@ func (c *cli) newestRuns(ctx context.Context, l *app.Local, names []string, limi
 	}
 	var all []pipeline.Run
 	for _, name := range names {
-		runs, err := l.Steps.Ledger.Runs(ctx, name, limit)
+		runs, err := at.Steps.Ledger.Runs(ctx, name, limit)
 		if err != nil {
 			return nil, err
 		}
 		if len(runs) == 0 && !slices.Contains(known, name) {
-			_, err := c.connection(ctx, l, name)
+			_, err := c.connection(ctx, at, name)
 			return nil, err
 		}
 		all = append(all, runs...)
@@ -97,14 +114,14 @@ func (c *cli) showRunCommand() *cobra.Command {
 		Example: "  stovasync runs show 20310304T090000Z-3f2a0b1c\n  stovasync runs show summit",
 		Args:    exactly("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.showRun(cmd.Context(), l, args[0]) })
+			return c.with(cmd.Context(), func(at *site) error { return c.showRun(cmd.Context(), at, args[0]) })
 		},
 	}
 }
 
-func (c *cli) showRun(ctx context.Context, l *app.Local, id string) error {
+func (c *cli) showRun(ctx context.Context, at *site, id string) error {
 	if run.ValidName(id) { // run ids hold capitals
-		newest, err := c.newestRuns(ctx, l, []string{id}, 1)
+		newest, err := c.newestRuns(ctx, at, []string{id}, 1)
 		if err != nil {
 			return err
 		}
@@ -113,7 +130,7 @@ func (c *cli) showRun(ctx context.Context, l *app.Local, id string) error {
 		}
 		id = newest[0].ID
 	}
-	v, err := l.Steps.View(ctx, id)
+	v, err := at.Steps.View(ctx, id)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"stovasync/shared/app"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
@@ -33,14 +32,16 @@ counts for each type. The first sync reads everything; so does --full, and any
 sync after a change of the settings.
 
 One sync of a connection runs at a time. A sync that was interrupted, or killed,
-goes on where it stopped when sync is called again.
+goes on where it stopped when sync is called again. On aws:STACK the deployed
+functions do the work: sync starts a run and follows it, and interrupting it
+only ends the following.
 
 Exit codes: 0 complete, 2 finished with failed pages (see failed and redrive),
 1 a type failed or the sync was refused.`,
 		Example: "  stovasync sync summit\n  stovasync sync summit --type users --type sessions\n  stovasync sync summit --full --json",
 		Args:    exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(l *app.Local) error { return c.sync(cmd.Context(), l, args[0], f) })
+			return c.with(cmd.Context(), func(at *site) error { return c.sync(cmd.Context(), at, args[0], f) })
 		},
 	}
 	cmd.Flags().StringArrayVar(&f.types, "type", nil, "sync only this data type; may be repeated")
@@ -49,8 +50,8 @@ Exit codes: 0 complete, 2 finished with failed pages (see failed and redrive),
 	return cmd
 }
 
-func (c *cli) sync(ctx context.Context, l *app.Local, name string, f syncFlags) error {
-	conn, err := c.connection(ctx, l, name)
+func (c *cli) sync(ctx context.Context, at *site, name string, f syncFlags) error {
+	conn, err := c.connection(ctx, at, name)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (c *cli) sync(ctx context.Context, l *app.Local, name string, f syncFlags) 
 		start.Mode = run.Full
 	}
 	c.warnRemovals(conn, f)
-	v, err := c.runToEnd(ctx, l, start)
+	v, err := c.runToEnd(ctx, at, start)
 	if err != nil {
 		return err
 	}
@@ -95,11 +96,11 @@ func (c *cli) warnRemovals(conn run.Connection, f syncFlags) {
 
 // runToEnd starts a run, or takes up the one that was interrupted, shows how
 // it goes and returns what it came to.
-func (c *cli) runToEnd(ctx context.Context, l *app.Local, start pipeline.Start) (pipeline.RunView, error) {
+func (c *cli) runToEnd(ctx context.Context, at *site, start pipeline.Start) (pipeline.RunView, error) {
 	start.Time, start.Nonce = time.Now().UTC(), rand.Text()
-	f := c.newFollower(l)
+	f := c.newFollower(at)
 	var id string
-	err := l.Sync(f.meter(ctx), start, func(s pipeline.Started) {
+	err := at.Sync(f.meter(ctx), start, func(s pipeline.Started) {
 		id = s.Run.ID
 		if s.Resumed {
 			c.say("Going on with run %s, which was interrupted.\n", id)
@@ -108,18 +109,23 @@ func (c *cli) runToEnd(ctx context.Context, l *app.Local, start pipeline.Start) 
 	})
 	f.stop()
 	if ctx.Err() != nil {
-		return pipeline.RunView{}, stopped(c, start.Connection, id)
+		return pipeline.RunView{}, c.stopped(at, start.Connection, id)
 	}
 	if err != nil {
 		return pipeline.RunView{}, err
 	}
-	return l.Steps.View(ctx, id)
+	return at.Steps.View(ctx, id)
 }
 
 // stopped tells somebody who interrupted a sync what comes next.
-func stopped(c *cli, name, id string) error {
-	if id == "" {
+func (c *cli) stopped(at *site, name, id string) error {
+	switch {
+	case id == "" && at.remote:
+		return interrupted(fmt.Sprintf("interrupted before the run was seen to begin; look with %s runs %s", c.self(), name))
+	case id == "":
 		return interrupted("interrupted before the run began")
+	case at.remote:
+		return interrupted(fmt.Sprintf("interrupted: run %s goes on by itself; look with %s runs show %s", id, c.self(), id))
 	}
 	return interrupted(fmt.Sprintf("interrupted: run %s has stopped; %s sync %s goes on where it stopped", id, c.self(), name))
 }

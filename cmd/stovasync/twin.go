@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"stovasync/shared/config"
 	"stovasync/shared/fault"
 	"stovasync/shared/stova/stovatest"
 )
@@ -101,6 +103,9 @@ type twinView struct {
 }
 
 func (c *cli) twin(cmd *cobra.Command, f twinFlags) error {
+	if strings.HasPrefix(c.target, string(config.AWS)+":") {
+		return invalid("leave --target out, and sync from the twin on a local target", "the twin listens on this machine, which no function on AWS can reach")
+	}
 	if err := f.check(cmd); err != nil {
 		return err
 	}

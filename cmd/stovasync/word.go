@@ -7,7 +7,6 @@ import (
 
 	"github.com/agnivade/levenshtein"
 
-	"stovasync/shared/app"
 	"stovasync/shared/fault"
 	"stovasync/shared/run"
 )
@@ -29,12 +28,12 @@ func nearest(word string, known []string, otherwise string) string {
 
 // connection reads the settings of a connection; one that is not there is told
 // with the name that was probably meant.
-func (c *cli) connection(ctx context.Context, l *app.Local, name string) (run.Connection, error) {
-	conn, err := l.Steps.Ledger.Connection(ctx, name)
+func (c *cli) connection(ctx context.Context, at *site, name string) (run.Connection, error) {
+	conn, err := at.Steps.Ledger.Connection(ctx, name)
 	if fault.CodeOf(err) != fault.ConfigInvalid {
 		return conn, err
 	}
-	names, err := connectionNames(ctx, l)
+	names, err := connectionNames(ctx, at)
 	if err != nil {
 		return run.Connection{}, err
 	}
@@ -45,8 +44,8 @@ func (c *cli) connection(ctx context.Context, l *app.Local, name string) (run.Co
 	return run.Connection{}, invalid(nearest(name, names, otherwise), "no connection %q", name)
 }
 
-func connectionNames(ctx context.Context, l *app.Local) ([]string, error) {
-	all, err := l.Steps.Ledger.Connections(ctx)
+func connectionNames(ctx context.Context, at *site) ([]string, error) {
+	all, err := at.Steps.Ledger.Connections(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/smithy-go"
 
 	"stovasync/shared/awscall"
 	"stovasync/shared/fault"
@@ -278,6 +279,13 @@ func (s *Stack) functionError(function string, payload []byte) error {
 		kind = "an error without a code"
 	}
 	return fault.New(fault.StoreUnavailable, fmt.Sprintf("function %s ended with %s", function, kind), "see its log: sam logs --stack-name "+s.d.Stack)
+}
+
+// IsDenied reports whether AWS refused a call because the credentials do not
+// permit it.
+func IsDenied(err error) bool {
+	e, ok := errors.AsType[smithy.APIError](err)
+	return ok && (e.ErrorCode() == "AccessDeniedException" || e.ErrorCode() == "AccessDenied")
 }
 
 // parseFault reads a coded error back from its text, the first one in it.

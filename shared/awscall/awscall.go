@@ -78,10 +78,16 @@ func (p Policy) Wait(ctx context.Context, attempt int) error {
 	}
 }
 
+// Meter is told what requests use: the operation, such as "PutObject", and how
+// much of what AWS bills for it: requests, or capacity units. Many goroutines
+// may call it at once.
+type Meter func(operation string, units float64)
+
 // Call is the Retryer of one call. It is not for use by two calls.
 type Call struct {
 	policy  Policy
 	again   func(error) bool
+	count   func()
 	failed  int  // attempts that may be repeated only so often
 	unclear bool // an attempt ended without telling what it did
 	last    error
@@ -90,6 +96,15 @@ type Call struct {
 // Call starts one call. again, which may be nil, names further errors that
 // pass by themselves.
 func (p Policy) Call(again func(error) bool) *Call { return &Call{policy: p, again: again} }
+
+// Count tells m, which may be nil, the units of each attempt of the call: AWS
+// bills for requests, whatever becomes of them.
+func (c *Call) Count(m Meter, operation string, units float64) *Call {
+	if m != nil {
+		c.count = func() { m(operation, units) }
+	}
+	return c
+}
 
 // Unclear reports whether an attempt ended without telling whether it did its
 // work: the answer of a later attempt may then be about our own deed.
@@ -143,8 +158,13 @@ func (*Call) GetRetryToken(context.Context, error) (func(error) error, error) { 
 // GetInitialToken implements aws.Retryer.
 func (*Call) GetInitialToken() func(error) error { return free }
 
-// GetAttemptToken implements aws.RetryerV2.
-func (*Call) GetAttemptToken(context.Context) (func(error) error, error) { return free, nil }
+// GetAttemptToken implements aws.RetryerV2. The SDK asks for one before each attempt.
+func (c *Call) GetAttemptToken(context.Context) (func(error) error, error) {
+	if c.count != nil {
+		c.count()
+	}
+	return free, nil
+}
 
 var _ aws.RetryerV2 = (*Call)(nil)
 

@@ -22,7 +22,12 @@ import (
 
 // Objects keeps objects in one bucket. It implements pipeline.Objects. The
 // bucket's own settings encrypt and expire them.
-type Objects struct{ cfg Config }
+type Objects struct {
+	api    api
+	bucket string
+	policy awscall.Policy
+	meter  awscall.Meter
+}
 
 var _ pipeline.Objects = (*Objects)(nil)
 
@@ -31,10 +36,33 @@ type Config struct {
 	Client *s3.Client
 	Bucket string
 	Policy awscall.Policy // how calls are tried again; the zero value ships
+	Meter  awscall.Meter  // told each request that is sent; may be nil
+}
+
+// operation is a method of the client.
+type operation[In, Out any] func(context.Context, *In, ...func(*s3.Options)) (*Out, error)
+
+// api holds the operations that are used and not the client: expr-lang finds
+// methods by name, so that the linker keeps every method of every type that an
+// interface can hold, with all that those call.
+type api struct {
+	DeleteObjects operation[s3.DeleteObjectsInput, s3.DeleteObjectsOutput]
+	GetObject     operation[s3.GetObjectInput, s3.GetObjectOutput]
+	ListObjectsV2 operation[s3.ListObjectsV2Input, s3.ListObjectsV2Output]
+	PutObject     operation[s3.PutObjectInput, s3.PutObjectOutput]
 }
 
 // New returns the objects of a bucket.
-func New(c Config) *Objects { return &Objects{c} }
+func New(c Config) *Objects {
+	return &Objects{
+		api:    api{c.Client.DeleteObjects, c.Client.GetObject, c.Client.ListObjectsV2, c.Client.PutObject},
+		bucket: c.Bucket, policy: c.Policy, meter: c.Meter,
+	}
+}
+
+func (o *Objects) call(operation string) *awscall.Call {
+	return o.policy.Call(nil).Count(o.meter, operation, 1)
+}
 
 func with(call *awscall.Call) func(*s3.Options) {
 	return func(o *s3.Options) { o.Retryer = call }
@@ -60,15 +88,15 @@ func (o *Objects) Put(ctx context.Context, key string, body io.ReadSeeker, info 
 	if err != nil {
 		return false, fmt.Errorf("put object %s: read its length: %w", key, err)
 	}
-	in := &s3.PutObjectInput{Bucket: &o.cfg.Bucket, Key: &key, Body: body, ContentLength: &length}
+	in := &s3.PutObjectInput{Bucket: &o.bucket, Key: &key, Body: body, ContentLength: &length}
 	if info.ContentType != "" {
 		in.ContentType = &info.ContentType
 	}
 	if info.IfAbsent {
 		in.IfNoneMatch = new("*")
 	}
-	call := o.cfg.Policy.Call(nil)
-	_, err = o.cfg.Client.PutObject(ctx, in, with(call))
+	call := o.call("PutObject")
+	_, err = o.api.PutObject(ctx, in, with(call))
 	switch {
 	case err == nil:
 		return true, nil
@@ -110,8 +138,8 @@ func (o *Objects) Get(ctx context.Context, key string) (io.ReadCloser, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	call := o.cfg.Policy.Call(nil)
-	out, err := o.cfg.Client.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.cfg.Bucket, Key: &key}, with(call))
+	call := o.call("GetObject")
+	out, err := o.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.bucket, Key: &key}, with(call))
 	if err == nil {
 		return out.Body, nil
 	}
@@ -147,9 +175,9 @@ func (o *Objects) deleteChunk(ctx context.Context, keys []string) error {
 		for i, key := range keys {
 			ids[i] = types.ObjectIdentifier{Key: &key}
 		}
-		call := o.cfg.Policy.Call(nil)
-		out, err := o.cfg.Client.DeleteObjects(ctx, &s3.DeleteObjectsInput{
-			Bucket: &o.cfg.Bucket, Delete: &types.Delete{Objects: ids, Quiet: new(true)},
+		call := o.call("DeleteObjects")
+		out, err := o.api.DeleteObjects(ctx, &s3.DeleteObjectsInput{
+			Bucket: &o.bucket, Delete: &types.Delete{Objects: ids, Quiet: new(true)},
 		}, with(call))
 		if err != nil {
 			return call.Error("s3 DeleteObjects", err)
@@ -158,7 +186,7 @@ func (o *Objects) deleteChunk(ctx context.Context, keys []string) error {
 			return err
 		}
 		if len(keys) > 0 {
-			if err := o.cfg.Policy.Wait(ctx, attempt); err != nil {
+			if err := o.policy.Wait(ctx, attempt); err != nil {
 				return awscall.Error(fmt.Sprintf("s3 DeleteObjects: %d keys refused", len(keys)), err)
 			}
 		}
@@ -185,10 +213,10 @@ func undeleted(failed []types.Error) ([]string, error) {
 // List implements pipeline.Objects. S3 lists in the byte order of keys.
 func (o *Objects) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		in := &s3.ListObjectsV2Input{Bucket: &o.cfg.Bucket, Prefix: &prefix}
+		in := &s3.ListObjectsV2Input{Bucket: &o.bucket, Prefix: &prefix}
 		for {
-			call := o.cfg.Policy.Call(nil)
-			out, err := o.cfg.Client.ListObjectsV2(ctx, in, with(call))
+			call := o.call("ListObjectsV2")
+			out, err := o.api.ListObjectsV2(ctx, in, with(call))
 			if err != nil {
 				yield("", fmt.Errorf("list objects %s: %w", prefix, call.Error("s3 ListObjectsV2", err)))
 				return

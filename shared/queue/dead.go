@@ -23,7 +23,7 @@ import (
 
 // Bury implements pipeline.DeadLetters.
 func (s *SQS) Bury(ctx context.Context, t run.Task) error {
-	u, err := url(s.cfg.Dead, t.Queue())
+	u, err := url(s.dead, t.Queue())
 	if err != nil {
 		return err
 	}
@@ -31,8 +31,8 @@ func (s *SQS) Bury(ctx context.Context, t run.Task) error {
 	if err != nil {
 		return fmt.Errorf("bury %s: %w", t, err)
 	}
-	call := s.cfg.Policy.Call(nil)
-	_, err = s.cfg.Client.SendMessage(ctx, &sqs.SendMessageInput{
+	call := s.call("SendMessage", len(body))
+	_, err = s.api.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: u, MessageBody: new(string(body)), MessageGroupId: new(t.Connection),
 	}, with(call))
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *SQS) Dead(ctx context.Context) iter.Seq2[pipeline.DeadLetter, error] {
 
 // visit visits one queue's dead letters and reports whether to go on.
 func (s *SQS) visit(ctx context.Context, q run.Queue, yield func(pipeline.DeadLetter, error) bool) bool {
-	u, err := url(s.cfg.Dead, q)
+	u, err := url(s.dead, q)
 	if err != nil {
 		yield(pipeline.DeadLetter{}, err)
 		return false
@@ -63,7 +63,7 @@ func (s *SQS) visit(ctx context.Context, q run.Queue, yield func(pipeline.DeadLe
 	receipts := map[string]string{} // by message id: the newest receipt is the one that counts
 	defer func() { s.release(ctx, u, receipts) }()
 	for {
-		messages, err := s.receive(ctx, u, batchSize, s.cfg.Hide)
+		messages, err := s.receive(ctx, u, batchSize, s.hide)
 		if err != nil {
 			yield(pipeline.DeadLetter{}, fmt.Errorf("visit the dead letters of the queue %s: %w", q, err))
 			return false
@@ -116,8 +116,8 @@ func (s *SQS) release(ctx context.Context, url *string, receipts map[string]stri
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWait)
 	defer cancel()
 	for chunk := range slices.Chunk(entries, batchSize) {
-		call := s.cfg.Policy.Call(nil)
-		_, err := s.cfg.Client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
+		call := s.call("ChangeMessageVisibilityBatch", 0)
+		_, err := s.api.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
 			QueueUrl: url, Entries: chunk,
 		}, with(call))
 		if err != nil {
@@ -128,7 +128,7 @@ func (s *SQS) release(ctx context.Context, url *string, receipts map[string]stri
 
 // Delete implements pipeline.DeadLetters.
 func (s *SQS) Delete(ctx context.Context, d pipeline.DeadLetter) error {
-	u, err := url(s.cfg.Dead, d.Queue)
+	u, err := url(s.dead, d.Queue)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,13 @@ import (
 // Visibility and Burier. All of it may be called at once, but for two visits
 // of the dead letters, which would hide letters from each other.
 type SQS struct {
-	cfg SQSConfig
+	api    api
+	urls   map[run.Queue]string
+	dead   map[run.Queue]string
+	poll   time.Duration
+	hide   time.Duration
+	policy awscall.Policy
+	meter  awscall.Meter
 
 	mu sync.Mutex
 	// visited are the receipts of dead letters that a visit hides and that
@@ -55,6 +61,23 @@ type SQSConfig struct {
 	// giving it back. Default 2 minutes.
 	Hide   time.Duration
 	Policy awscall.Policy // how calls are tried again; the zero value ships
+	// Meter is told each request that is sent, in the units that SQS bills:
+	// one for every 64 KB that a request carries. It may be nil.
+	Meter awscall.Meter
+}
+
+// operation is a method of the client.
+type operation[In, Out any] func(context.Context, *In, ...func(*sqs.Options)) (*Out, error)
+
+// api holds the operations that are used and not the client, for the reason
+// told in package object.
+type api struct {
+	ChangeMessageVisibility      operation[sqs.ChangeMessageVisibilityInput, sqs.ChangeMessageVisibilityOutput]
+	ChangeMessageVisibilityBatch operation[sqs.ChangeMessageVisibilityBatchInput, sqs.ChangeMessageVisibilityBatchOutput]
+	DeleteMessage                operation[sqs.DeleteMessageInput, sqs.DeleteMessageOutput]
+	ReceiveMessage               operation[sqs.ReceiveMessageInput, sqs.ReceiveMessageOutput]
+	SendMessage                  operation[sqs.SendMessageInput, sqs.SendMessageOutput]
+	SendMessageBatch             operation[sqs.SendMessageBatchInput, sqs.SendMessageBatchOutput]
 }
 
 // NewSQS returns the queues.
@@ -65,7 +88,22 @@ func NewSQS(c SQSConfig) *SQS {
 	if c.Hide <= 0 {
 		c.Hide = 2 * time.Minute
 	}
-	return &SQS{cfg: c, visited: map[string]bool{}}
+	return &SQS{
+		api: api{
+			c.Client.ChangeMessageVisibility, c.Client.ChangeMessageVisibilityBatch, c.Client.DeleteMessage,
+			c.Client.ReceiveMessage, c.Client.SendMessage, c.Client.SendMessageBatch,
+		},
+		urls: c.URLs, dead: c.Dead, poll: c.Wait, hide: c.Hide, policy: c.Policy, meter: c.Meter,
+		visited: map[string]bool{},
+	}
+}
+
+// billed is what SQS counts as one request.
+const billed = 64 << 10
+
+// call starts a call that carries so many bytes of messages.
+func (s *SQS) call(operation string, payload int) *awscall.Call {
+	return s.policy.Call(nil).Count(s.meter, operation, math.Ceil(float64(max(payload, 1))/billed))
 }
 
 // batchSize is SQS's limit of entries in a batch call.
@@ -95,7 +133,7 @@ func (s *SQS) Send(ctx context.Context, tasks ...run.Task) error {
 		if len(byQueue[q]) == 0 {
 			continue
 		}
-		u, err := url(s.cfg.URLs, q)
+		u, err := url(s.urls, q)
 		if err != nil {
 			return err
 		}
@@ -109,12 +147,13 @@ func (s *SQS) Send(ctx context.Context, tasks ...run.Task) error {
 }
 
 func (s *SQS) sendBatch(ctx context.Context, url *string, tasks []run.Task) error {
-	entries := make([]types.SendMessageBatchRequestEntry, len(tasks))
+	entries, payload := make([]types.SendMessageBatchRequestEntry, len(tasks)), 0
 	for i, t := range tasks {
 		body, err := json.Marshal(t)
 		if err != nil {
 			return fmt.Errorf("encode %s: %w", t, err)
 		}
+		payload += len(body)
 		// The group makes a standard queue fair: a connection with many pages
 		// does not make the others wait.
 		entries[i] = types.SendMessageBatchRequestEntry{
@@ -122,8 +161,8 @@ func (s *SQS) sendBatch(ctx context.Context, url *string, tasks []run.Task) erro
 		}
 	}
 	for attempt := 1; len(entries) > 0; attempt++ {
-		call := s.cfg.Policy.Call(nil)
-		out, err := s.cfg.Client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: url, Entries: entries}, with(call))
+		call := s.call("SendMessageBatch", payload)
+		out, err := s.api.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: url, Entries: entries}, with(call))
 		if err != nil {
 			return call.Error("sqs SendMessageBatch", err)
 		}
@@ -132,7 +171,7 @@ func (s *SQS) sendBatch(ctx context.Context, url *string, tasks []run.Task) erro
 		}
 		entries = unsent(entries, out)
 		if len(entries) > 0 {
-			if err := s.cfg.Policy.Wait(ctx, attempt); err != nil {
+			if err := s.policy.Wait(ctx, attempt); err != nil {
 				return awscall.Error(fmt.Sprintf("sqs SendMessageBatch: %d entries refused", len(entries)), err)
 			}
 		}
@@ -173,7 +212,7 @@ type Message struct {
 // visibility, rounded up to whole seconds. No message is no error. Lambda
 // receives by itself; this is for operators and tests.
 func (s *SQS) Receive(ctx context.Context, q run.Queue, limit int, visibility time.Duration) ([]Message, error) {
-	u, err := url(s.cfg.URLs, q)
+	u, err := url(s.urls, q)
 	if err != nil {
 		return nil, err
 	}
@@ -181,10 +220,10 @@ func (s *SQS) Receive(ctx context.Context, q run.Queue, limit int, visibility ti
 }
 
 func (s *SQS) receive(ctx context.Context, url *string, limit int, visibility time.Duration) ([]Message, error) {
-	call := s.cfg.Policy.Call(nil)
-	out, err := s.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+	call := s.call("ReceiveMessage", 0)
+	out, err := s.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: url, MaxNumberOfMessages: int32(min(limit, batchSize)), VisibilityTimeout: seconds(visibility),
-		WaitTimeSeconds:             seconds(s.cfg.Wait),
+		WaitTimeSeconds:             seconds(s.poll),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
 	}, with(call))
 	if err != nil {
@@ -211,7 +250,7 @@ func seconds(d time.Duration) int32 {
 
 // DeleteMessage ends a received message of a queue.
 func (s *SQS) DeleteMessage(ctx context.Context, q run.Queue, receipt string) error {
-	u, err := url(s.cfg.URLs, q)
+	u, err := url(s.urls, q)
 	if err != nil {
 		return err
 	}
@@ -219,8 +258,8 @@ func (s *SQS) DeleteMessage(ctx context.Context, q run.Queue, receipt string) er
 }
 
 func (s *SQS) deleteMessage(ctx context.Context, url *string, receipt string) error {
-	call := s.cfg.Policy.Call(nil)
-	if _, err := s.cfg.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: &receipt}, with(call)); err != nil {
+	call := s.call("DeleteMessage", 0)
+	if _, err := s.api.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: url, ReceiptHandle: &receipt}, with(call)); err != nil {
 		return call.Error("sqs DeleteMessage", err)
 	}
 	return nil
@@ -229,12 +268,12 @@ func (s *SQS) deleteMessage(ctx context.Context, url *string, receipt string) er
 // ChangeVisibility implements Visibility: d is rounded up to whole seconds and
 // bounded by SQS's 12 hours. A message that is no longer under way is an error.
 func (s *SQS) ChangeVisibility(ctx context.Context, q run.Queue, receipt string, d time.Duration) error {
-	u, err := url(s.cfg.URLs, q)
+	u, err := url(s.urls, q)
 	if err != nil {
 		return err
 	}
-	call := s.cfg.Policy.Call(nil)
-	_, err = s.cfg.Client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+	call := s.call("ChangeMessageVisibility", 0)
+	_, err = s.api.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 		QueueUrl: u, ReceiptHandle: &receipt, VisibilityTimeout: seconds(d),
 	}, with(call))
 	if err != nil {

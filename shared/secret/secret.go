@@ -24,7 +24,13 @@ import (
 // remembered for a while: the Systems Manager answers few calls a second, and
 // every task asks.
 type Secrets struct {
-	cfg Config
+	api      api
+	prefix   string
+	kmsKey   string
+	lifetime time.Duration
+	now      func() time.Time
+	policy   awscall.Policy
+	meter    awscall.Meter
 
 	mu      sync.Mutex
 	known   map[string]known
@@ -50,6 +56,18 @@ type Config struct {
 	Remember time.Duration
 	Now      func() time.Time // default time.Now
 	Policy   awscall.Policy   // how calls are tried again; the zero value ships
+	Meter    awscall.Meter    // told each request that is sent; may be nil
+}
+
+// operation is a method of the client.
+type operation[In, Out any] func(context.Context, *In, ...func(*ssm.Options)) (*Out, error)
+
+// api holds the operations that are used and not the client, for the reason
+// told in package object.
+type api struct {
+	DeleteParameter operation[ssm.DeleteParameterInput, ssm.DeleteParameterOutput]
+	GetParameter    operation[ssm.GetParameterInput, ssm.GetParameterOutput]
+	PutParameter    operation[ssm.PutParameterInput, ssm.PutParameterOutput]
 }
 
 // New returns the secrets under a prefix.
@@ -60,7 +78,15 @@ func New(c Config) *Secrets {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Secrets{cfg: c, known: map[string]known{}}
+	return &Secrets{
+		api:    api{c.Client.DeleteParameter, c.Client.GetParameter, c.Client.PutParameter},
+		prefix: c.Prefix, kmsKey: c.KMSKey, lifetime: c.Remember, now: c.Now, policy: c.Policy, meter: c.Meter,
+		known: map[string]known{},
+	}
+}
+
+func (s *Secrets) call(operation string) *awscall.Call {
+	return s.policy.Call(nil).Count(s.meter, operation, 1)
 }
 
 func with(call *awscall.Call) func(*ssm.Options) {
@@ -73,7 +99,7 @@ func (s *Secrets) name(connection string) (*string, error) {
 	if !run.ValidName(connection) {
 		return nil, fault.New(fault.ConfigInvalid, "connection has no valid name", "use lower-case letters, digits and hyphens")
 	}
-	return new(s.cfg.Prefix + connection), nil
+	return new(s.prefix + connection), nil
 }
 
 // Get implements pipeline.Secrets.
@@ -86,8 +112,8 @@ func (s *Secrets) Get(ctx context.Context, connection string) (string, error) {
 	if ok {
 		return key, nil
 	}
-	call := s.cfg.Policy.Call(nil)
-	out, err := s.cfg.Client.GetParameter(ctx, &ssm.GetParameterInput{Name: name, WithDecryption: new(true)}, with(call))
+	call := s.call("GetParameter")
+	out, err := s.api.GetParameter(ctx, &ssm.GetParameterInput{Name: name, WithDecryption: new(true)}, with(call))
 	if err != nil {
 		if isMissing(err) {
 			return "", fmt.Errorf("key of connection %s: %w", connection, pipeline.ErrNoSecret)
@@ -112,14 +138,14 @@ func (s *Secrets) recall(connection string) (string, int, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, ok := s.known[connection]
-	return k.key, s.changes, ok && s.cfg.Now().Before(k.until)
+	return k.key, s.changes, ok && s.now().Before(k.until)
 }
 
 func (s *Secrets) remember(connection, key string, changes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cfg.Remember > 0 && changes == s.changes {
-		s.known[connection] = known{key, s.cfg.Now().Add(s.cfg.Remember)}
+	if s.lifetime > 0 && changes == s.changes {
+		s.known[connection] = known{key, s.now().Add(s.lifetime)}
 	}
 }
 
@@ -143,12 +169,12 @@ func (s *Secrets) Put(ctx context.Context, connection, key string) error {
 	}
 	// After the call, so that a read before it is forgotten too.
 	defer s.Forget(connection)
-	call := s.cfg.Policy.Call(nil)
+	call := s.call("PutParameter")
 	in := &ssm.PutParameterInput{Name: name, Value: &key, Type: types.ParameterTypeSecureString, Overwrite: new(true)}
-	if s.cfg.KMSKey != "" {
-		in.KeyId = &s.cfg.KMSKey
+	if s.kmsKey != "" {
+		in.KeyId = &s.kmsKey
 	}
-	_, err = s.cfg.Client.PutParameter(ctx, in, with(call))
+	_, err = s.api.PutParameter(ctx, in, with(call))
 	if err != nil {
 		return fmt.Errorf("keep the key of connection %s: %w", connection, call.Error("ssm PutParameter", err))
 	}
@@ -162,8 +188,8 @@ func (s *Secrets) Delete(ctx context.Context, connection string) error {
 		return err
 	}
 	defer s.Forget(connection)
-	call := s.cfg.Policy.Call(nil)
-	_, err = s.cfg.Client.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: name}, with(call))
+	call := s.call("DeleteParameter")
+	_, err = s.api.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: name}, with(call))
 	if err != nil && !isMissing(err) {
 		return fmt.Errorf("delete the key of connection %s: %w", connection, call.Error("ssm DeleteParameter", err))
 	}

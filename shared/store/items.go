@@ -31,7 +31,7 @@ type ItemsConfig struct {
 
 // NewItems returns the ledger on a table of DynamoDB.
 func NewItems(c ItemsConfig) *Items {
-	return &Items{table{client: c.Client, name: c.Table, policy: c.Policy, meter: c.Meter}}
+	return &Items{table{api: apiOf(c.Client), name: c.Table, policy: c.Policy, meter: c.Meter}}
 }
 
 func key(k pipeline.Key) map[string]types.AttributeValue {
@@ -41,7 +41,7 @@ func key(k pipeline.Key) map[string]types.AttributeValue {
 // Get implements pipeline.Items.
 func (s *Items) Get(ctx context.Context, k pipeline.Key) (pipeline.Item, error) {
 	call := s.policy.Call(nil)
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{
+	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &s.name, Key: key(k), ConsistentRead: new(true), ReturnConsumedCapacity: s.capacity(),
 	}, with(call))
 	if err != nil {
@@ -129,7 +129,7 @@ func (s *Items) allFailed(ctx context.Context) iter.Seq2[pipeline.Item, error] {
 		in := &dynamodb.ScanInput{TableName: &s.name, IndexName: new(indexFailed), ReturnConsumedCapacity: s.capacity()}
 		for {
 			call := s.policy.Call(nil)
-			out, err := s.client.Scan(ctx, in, with(call))
+			out, err := s.api.Scan(ctx, in, with(call))
 			if err != nil {
 				yield(pipeline.Item{}, call.Error("dynamodb Scan", err))
 				return
@@ -201,6 +201,9 @@ func (s *Items) writeOne(ctx context.Context, w pipeline.Write) error {
 		return nil
 	}
 	_, refused := errors.AsType[*types.ConditionalCheckFailedException](err)
+	if refused {
+		s.refused(op, 1)
+	}
 	switch {
 	case refused && !call.Unclear():
 		return fmt.Errorf("write item %s %s: %w", w.PK, w.SK, pipeline.ErrVersion)
@@ -226,7 +229,7 @@ func (s *Items) check(ctx context.Context, w pipeline.Write) error {
 }
 
 func (s *Items) updateItem(ctx context.Context, w pipeline.Write, c change, call *awscall.Call) error {
-	out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	out, err := s.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &s.name, Key: key(w.Key), UpdateExpression: &c.update, ConditionExpression: c.condition,
 		ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values, ReturnConsumedCapacity: s.capacity(),
 	}, with(call))
@@ -237,7 +240,7 @@ func (s *Items) updateItem(ctx context.Context, w pipeline.Write, c change, call
 }
 
 func (s *Items) deleteItem(ctx context.Context, w pipeline.Write, c change, call *awscall.Call) error {
-	out, err := s.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+	out, err := s.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 		TableName: &s.name, Key: key(w.Key), ConditionExpression: c.condition,
 		ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values, ReturnConsumedCapacity: s.capacity(),
 	}, with(call))
@@ -262,7 +265,7 @@ func (s *Items) transact(ctx context.Context, writes []pipeline.Write) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, tokenLife, errors.New("the transaction's token is too old"))
 	defer cancel()
 	call := s.policy.Call(cancelledByOthers)
-	out, err := s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
+	out, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
 		TransactItems: parts, ReturnConsumedCapacity: s.capacity(),
 	}, with(call))
 	if err == nil {
@@ -270,6 +273,7 @@ func (s *Items) transact(ctx context.Context, writes []pipeline.Write) error {
 		return nil
 	}
 	if i := failedCondition(err); i >= 0 && i < len(writes) {
+		s.refused("TransactWriteItems", 2*len(writes))
 		return fmt.Errorf("write %d items, %s %s: %w", len(writes), writes[i].PK, writes[i].SK, pipeline.ErrVersion)
 	}
 	return fmt.Errorf("write %d items: %w", len(writes), call.Error("dynamodb TransactWriteItems", err))

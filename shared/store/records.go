@@ -57,7 +57,7 @@ func NewRecords(c RecordsConfig) *Records {
 		c.Parallel = 8
 	}
 	return &Records{
-		table:   table{client: c.Client, name: c.Table, policy: c.Policy, meter: c.Meter},
+		table:   table{api: apiOf(c.Client), name: c.Table, policy: c.Policy, meter: c.Meter},
 		limiter: rate.NewLimiter(limit, 1), parallel: c.Parallel,
 	}
 }
@@ -95,7 +95,7 @@ func (s *Records) Get(ctx context.Context, connection string, t run.DataType, id
 func (s *Records) getChunk(ctx context.Context, keys []map[string]types.AttributeValue, out map[string]pipeline.Record) error {
 	for attempt := 1; len(keys) > 0; attempt++ {
 		call := s.policy.Call(nil)
-		res, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
+		res, err := s.api.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{
 			RequestItems:           map[string]types.KeysAndAttributes{s.name: {Keys: keys, ConsistentRead: new(true)}},
 			ReturnConsumedCapacity: s.capacity(),
 		}, with(call))
@@ -176,7 +176,7 @@ func (s *Records) bury(ctx context.Context, pk string, now time.Time, r pipeline
 		return false, err
 	}
 	call := s.policy.Call(nil)
-	out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
+	out, err := s.api.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: &s.name, Item: tombstone(pk, r, now),
 		ConditionExpression:      new("attribute_not_exists(#removed) AND #updated = :updated AND #fetched = :fetched"),
 		ExpressionAttributeNames: map[string]string{"#removed": attrRemovedAt, "#updated": attrUpdatedAt, "#fetched": attrFetchedAt},
@@ -186,6 +186,7 @@ func (s *Records) bury(ctx context.Context, pk string, now time.Time, r pipeline
 		ReturnConsumedCapacity: s.capacity(),
 	}, with(call))
 	if _, refused := errors.AsType[*types.ConditionalCheckFailedException](err); refused {
+		s.refused("PutItem", 1)
 		if call.Unclear() {
 			// It may be our own tombstone that is there.
 			return false, call.Error("dynamodb PutItem", err)
@@ -250,13 +251,14 @@ func (s *Records) apply(ctx context.Context, key map[string]types.AttributeValue
 		return nil, err
 	}
 	call := s.policy.Call(nil)
-	out, err := s.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+	out, err := s.api.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: &s.name, Key: key, UpdateExpression: &c.update, ConditionExpression: c.condition,
 		ExpressionAttributeNames: c.names, ExpressionAttributeValues: c.values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 		ReturnConsumedCapacity:              s.capacity(),
 	}, with(call))
 	if refused, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		s.refused("UpdateItem", 1)
 		if refused.Item == nil {
 			return map[string]types.AttributeValue{}, nil
 		}

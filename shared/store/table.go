@@ -23,12 +23,32 @@ const (
 )
 
 // Meter is told what each call consumed: its operation, such as "GetItem", and
-// its read or write capacity units. It may be called at once.
-type Meter func(operation string, units float64)
+// its read or write capacity units.
+type Meter = awscall.Meter
+
+// operation is a method of the client.
+type operation[In, Out any] func(context.Context, *In, ...func(*dynamodb.Options)) (*Out, error)
+
+// api holds the operations that are used and not the client, for the reason
+// told in package object.
+type api struct {
+	BatchGetItem       operation[dynamodb.BatchGetItemInput, dynamodb.BatchGetItemOutput]
+	DeleteItem         operation[dynamodb.DeleteItemInput, dynamodb.DeleteItemOutput]
+	GetItem            operation[dynamodb.GetItemInput, dynamodb.GetItemOutput]
+	PutItem            operation[dynamodb.PutItemInput, dynamodb.PutItemOutput]
+	Query              operation[dynamodb.QueryInput, dynamodb.QueryOutput]
+	Scan               operation[dynamodb.ScanInput, dynamodb.ScanOutput]
+	TransactWriteItems operation[dynamodb.TransactWriteItemsInput, dynamodb.TransactWriteItemsOutput]
+	UpdateItem         operation[dynamodb.UpdateItemInput, dynamodb.UpdateItemOutput]
+}
+
+func apiOf(c *dynamodb.Client) api {
+	return api{c.BatchGetItem, c.DeleteItem, c.GetItem, c.PutItem, c.Query, c.Scan, c.TransactWriteItems, c.UpdateItem}
+}
 
 // table is what both stores know of their table.
 type table struct {
-	client *dynamodb.Client
+	api    api
 	name   string
 	policy awscall.Policy
 	meter  Meter
@@ -51,6 +71,14 @@ func (t *table) count(operation string, consumed ...types.ConsumedCapacity) {
 		units += aws.ToFloat64(c.CapacityUnits)
 	}
 	t.meter(operation, units)
+}
+
+// refused counts a write whose condition did not hold. DynamoDB bills for it
+// as for the write, at least one unit, and says nothing of how much.
+func (t *table) refused(operation string, units int) {
+	if t.meter != nil {
+		t.meter(operation, float64(units))
+	}
 }
 
 // one makes a list of a result that some operations give alone.
@@ -81,7 +109,7 @@ func textOf(av types.AttributeValue) string {
 func (t *table) queryPages(ctx context.Context, in *dynamodb.QueryInput, yield func([]map[string]types.AttributeValue) bool) error {
 	for {
 		call := t.policy.Call(nil)
-		out, err := t.client.Query(ctx, in, with(call))
+		out, err := t.api.Query(ctx, in, with(call))
 		if err != nil {
 			return call.Error("dynamodb Query", err)
 		}

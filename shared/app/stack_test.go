@@ -1,0 +1,251 @@
+package app_test
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"stovasync/shared/app"
+	"stovasync/shared/fault"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+)
+
+// cloud plays CloudFormation and Lambda to a Stack: what they answer is the
+// test's to say, and what they were asked is kept.
+type cloud struct {
+	mu     sync.Mutex
+	stacks map[string]described
+	refuse string        // an error code for every call of CloudFormation
+	ahead  time.Duration // of its clock
+	answer string        // of any function
+	failed bool          // the answer is a function's error
+	events map[string]string
+}
+
+type described struct {
+	status  string
+	outputs map[string]string
+}
+
+// outputs are those of a stack of template.yaml.
+func outputs() map[string]string {
+	return map[string]string{
+		"LedgerTable": "ledger", "RecordsTable": "records", "Bucket": "bucket",
+		"TasksQueueUrl": "https://sqs.example.test/tasks", "TasksDlqUrl": "https://sqs.example.test/tasks-dead",
+		"PhotosQueueUrl": "https://sqs.example.test/photos", "PhotosDlqUrl": "https://sqs.example.test/photos-dead",
+		"SecretPrefix": "/stovasync/live/", "VisibilitySeconds": "1800", "MaxReceives": "5",
+		"FanoutFunction": "live-fanout", "RedriveFunction": "live-redrive",
+	}
+}
+
+func without(names ...string) map[string]string {
+	all := outputs()
+	for _, n := range names {
+		delete(all, n)
+	}
+	return all
+}
+
+func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Date", time.Now().Add(c.ahead).UTC().Format(http.TimeFormat))
+	if name, ok := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/"); ok {
+		c.events[strings.TrimSuffix(name, "/invocations")] = string(body)
+		if c.failed {
+			w.Header().Set("X-Amz-Function-Error", "Unhandled")
+		}
+		_, _ = io.WriteString(w, c.answer)
+		return
+	}
+	w.Header().Set("Content-Type", "text/xml")
+	form, _ := url.ParseQuery(string(body))
+	switch name := form.Get("StackName"); {
+	case c.refuse != "":
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, refusal, c.refuse, "User: arn:aws:iam::123456789012:user/ada is not authorized to perform: cloudformation:DescribeStacks on resource: x")
+	case name == "":
+		c.describe(w, c.stacks)
+	case c.stacks[name].status == "":
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, refusal, "ValidationError", "Stack with id "+name+" does not exist")
+	default:
+		c.describe(w, map[string]described{name: c.stacks[name]})
+	}
+}
+
+const refusal = `<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>1</RequestId></ErrorResponse>`
+
+func (c *cloud) describe(w io.Writer, stacks map[string]described) {
+	type output struct{ OutputKey, OutputValue string }
+	type member struct {
+		StackName, StackStatus, CreationTime string
+		Outputs                              []output `xml:"Outputs>member"`
+	}
+	var doc struct {
+		XMLName xml.Name `xml:"DescribeStacksResponse"`
+		Stacks  []member `xml:"DescribeStacksResult>Stacks>member"`
+	}
+	for name, s := range stacks {
+		m := member{StackName: name, StackStatus: s.status, CreationTime: "2031-03-04T09:00:00Z"}
+		for k, v := range s.outputs {
+			m.Outputs = append(m.Outputs, output{k, v})
+		}
+		doc.Stacks = append(doc.Stacks, m)
+	}
+	_ = xml.NewEncoder(w).Encode(doc)
+}
+
+// asked returns the event that a function got.
+func (c *cloud) asked(t *testing.T, function string) (event map[string]any) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := json.Unmarshal([]byte(c.events[function]), &event); err != nil {
+		t.Fatalf("event of %s: %v", function, err)
+	}
+	return event
+}
+
+// operate makes the AWS environment of an operator whose calls c answers.
+// What this machine has of its own does not count.
+func operate(t *testing.T, c *cloud) {
+	t.Helper()
+	c.events = map[string]string{}
+	server := httptest.NewServer(c)
+	t.Cleanup(server.Close)
+	nowhere := filepath.Join(t.TempDir(), "none")
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": server.URL, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIDINVENTED", "AWS_SECRET_ACCESS_KEY": "invented",
+		"AWS_CONFIG_FILE": nowhere, "AWS_SHARED_CREDENTIALS_FILE": nowhere, "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_PROFILE": "", "AWS_SESSION_TOKEN": "", "AWS_DEFAULT_REGION": "", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "",
+	} {
+		t.Setenv(name, value)
+	}
+}
+
+func TestOpeningAStackSaysWhatIsWrong(t *testing.T) {
+	live := map[string]described{"live": {"UPDATE_COMPLETE", outputs()}}
+	tests := map[string]struct {
+		cloud *cloud
+		env   map[string]string
+		stack string
+		want  string
+	}{
+		"no region":            {&cloud{stacks: live}, map[string]string{"AWS_REGION": ""}, "live", "CONFIG_INVALID: no AWS region is set; set AWS_REGION"},
+		"no credentials":       {&cloud{stacks: live}, map[string]string{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "live", "CONFIG_INVALID: no AWS credentials were found; set AWS_PROFILE"},
+		"an unknown profile":   {&cloud{stacks: live}, map[string]string{"AWS_PROFILE": "nobody"}, "live", `CONFIG_INVALID: there is no AWS profile "nobody"; see aws configure list-profiles`},
+		"expired credentials":  {&cloud{refuse: "ExpiredToken"}, nil, "live", "STORE_UNAVAILABLE: cloudformation DescribeStacks: ExpiredToken"},
+		"a right is missing":   {&cloud{refuse: "AccessDenied"}, nil, "live", "STORE_UNAVAILABLE: cloudformation DescribeStacks: AccessDenied; allow cloudformation:DescribeStacks"},
+		"a slip in the name":   {&cloud{stacks: live}, nil, "lvie", "CONFIG_INVALID: there is no stack lvie in eu-central-1; stovasync's there: live"},
+		"another region":       {&cloud{}, nil, "live", "CONFIG_INVALID: there is no stack live in eu-central-1; no other stack there is stovasync's either: check the name, AWS_REGION"},
+		"somebody else's":      {&cloud{stacks: map[string]described{"live": {"CREATE_COMPLETE", map[string]string{"Site": "x"}}}}, nil, "live", "CONFIG_INVALID: stack live is none of stovasync's"},
+		"an older stack":       {&cloud{stacks: map[string]described{"live": {"CREATE_COMPLETE", without("RedriveFunction")}}}, nil, "live", "CONFIG_INVALID: stack live has no output RedriveFunction; deploy it again"},
+		"still being deployed": {&cloud{stacks: map[string]described{"live": {"CREATE_IN_PROGRESS", nil}}}, nil, "live", "CONFIG_INVALID: stack live is not deployed yet: it is CREATE_IN_PROGRESS"},
+		"never deployed":       {&cloud{stacks: map[string]described{"live": {"ROLLBACK_COMPLETE", nil}}}, nil, "live", "CONFIG_INVALID: stack live is not deployed: it is ROLLBACK_COMPLETE"},
+		"being updated":        {&cloud{stacks: map[string]described{"live": {"UPDATE_IN_PROGRESS", outputs()}}}, nil, "live", ""},
+		"complete":             {&cloud{stacks: live}, nil, "live", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			operate(t, tt.cloud)
+			for name, value := range tt.env {
+				t.Setenv(name, value)
+				if value == "" {
+					_ = os.Unsetenv(name) // t.Setenv brings it back
+				}
+			}
+			s, err := app.OpenStack(t.Context(), tt.stack, app.StackOptions{})
+			switch {
+			case tt.want == "" && err != nil:
+				t.Fatal(err)
+			case tt.want == "":
+				_ = s.Close()
+			case err == nil || !strings.Contains(err.Error(), tt.want):
+				t.Errorf("error = %v, want %s…", err, tt.want)
+			}
+		})
+	}
+}
+
+func open(t *testing.T, c *cloud) *app.Stack {
+	t.Helper()
+	c.stacks = map[string]described{"live": {"CREATE_COMPLETE", outputs()}}
+	operate(t, c)
+	s, err := app.OpenStack(t.Context(), "live", app.StackOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func TestStartingARunOnAStackThatRefusesOrFails(t *testing.T) {
+	tests := map[string]struct {
+		answer string
+		failed bool
+		code   fault.Code
+		want   string
+	}{
+		"a run is under way": {`{"started":[],"skipped":{"summit":"RUN_ACTIVE: run 20310304T090000Z-3f2a is under way; wait for it to end"}}`, false,
+			fault.RunActive, "RUN_ACTIVE: run 20310304T090000Z-3f2a is under way; wait for it to end; runs summit shows"},
+		"a newer run exists":         {`{"started":[],"skipped":{"summit":"older than run x"}}`, false, fault.RunActive, "check this machine's clock"},
+		"the function's own error":   {`{"errorType":"joinError","errorMessage":"connection summit: CONFIG_INVALID: data type users is not enabled for summit; add it to dataTypes"}`, true, fault.ConfigInvalid, "CONFIG_INVALID: data type users is not enabled for summit; add it to dataTypes"},
+		"a crash tells its kind":     {`{"errorType":"Runtime.ExitError","errorMessage":"RequestId: 1 ann@example.test"}`, true, fault.StoreUnavailable, "function live-fanout ended with Runtime.ExitError; see its log: sam logs --stack-name live"},
+		"an answer that is none":     {`[]`, false, fault.StoreUnavailable, "an answer of another version"},
+		"an answer without a result": {`{}`, false, fault.StoreUnavailable, "started 0 runs instead of one"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := &cloud{answer: tt.answer, failed: tt.failed}
+			err := open(t, c).Sync(t.Context(), pipeline.Start{Connection: "summit"}, func(pipeline.Started) { t.Error("a run is told to have started") })
+			if fault.CodeOf(err) != tt.code || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "ann@") {
+				t.Errorf("error = %v, want %s with %s", err, tt.code, tt.want)
+			}
+		})
+	}
+}
+
+func TestTheFanOutIsToldWhatWasAskedForByAWSsClock(t *testing.T) {
+	c := &cloud{answer: `{"started":[],"skipped":{"summit":"RUN_ACTIVE: no"}}`, ahead: 3 * time.Hour}
+	err := open(t, c).Sync(t.Context(), pipeline.Start{
+		Connection: "summit", Mode: run.Full, Types: []run.DataType{run.Users, run.Sessions}, ApprovedRemovals: 7, Nonce: "n",
+	}, nil)
+	if fault.CodeOf(err) != fault.RunActive {
+		t.Fatal(err)
+	}
+	e := c.asked(t, "live-fanout")
+	at, err := time.Parse(time.RFC3339, fmt.Sprint(e["time"]))
+	if err != nil || time.Until(at) < 2*time.Hour {
+		t.Errorf("time = %v (%v), want AWS's, three hours from now", e["time"], err)
+	}
+	delete(e, "time")
+	got, _ := json.Marshal(e)
+	if want := `{"approve_removals":7,"connection":"summit","mode":"full","nonce":"n","types":["users","sessions"]}`; string(got) != want {
+		t.Errorf("event = %s, want %s", got, want)
+	}
+}
+
+func TestADryRedriveAsksTheFunctionAndFollowsNothing(t *testing.T) {
+	c := &cloud{answer: `{"redriven":[{"connection":"summit","run":"r","type":"users","page":"3","code":"STOVA_SERVER","error":"x","at":"2031-03-04T09:00:00Z","rows":12,"verdict":"sent"}],"dry_run":true}`}
+	out, err := open(t, c).Redrive(t.Context(), pipeline.Filter{Connection: "summit", Cause: "STOVA_SERVER"}, true)
+	if err != nil || len(out) != 1 || out[0].Page != "3" || out[0].Rows != 12 || out[0].Verdict != pipeline.Sent {
+		t.Fatalf("Redrive = %+v, %v", out, err)
+	}
+	got, _ := json.Marshal(c.asked(t, "live-redrive"))
+	if want := `{"all":true,"cause":"STOVA_SERVER","connection":"summit","dry_run":true}`; string(got) != want {
+		t.Errorf("event = %s, want %s", got, want)
+	}
+}

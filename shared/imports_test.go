@@ -36,6 +36,8 @@ func edges() map[string][]string {
 		s + "pipeline/pipelinetest": {s + "fault", s + "pipeline", s + "run"},
 		// The template, for tests.
 		s + "template": nil,
+		// The built functions run on a machine of one's own, for tests.
+		s + "emulator": {s + "template"},
 		// Adapters implement the ports, and never know each other.
 		s + "awscall":         {s + "fault"},
 		s + "awscall/awstest": {s + "fault"},
@@ -61,12 +63,12 @@ func edges() map[string][]string {
 func outside() map[string][]string {
 	return map[string][]string{
 		"github.com/aws/aws-sdk-go-v2/config":                 {"shared/app"},
-		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"shared/app", "shared/queue", "shared/awscall/awstest"},
+		"github.com/aws/aws-sdk-go-v2/service/sqs":            {"shared/app", "shared/queue", "shared/awscall/awstest", "shared/emulator"},
 		"github.com/aws/aws-sdk-go-v2/service/dynamodb":       {"shared/app", "shared/store", "shared/awscall/awstest"},
 		"github.com/aws/aws-sdk-go-v2/service/s3":             {"shared/app", "shared/object", "shared/awscall/awstest"},
 		"github.com/aws/aws-sdk-go-v2/service/ssm":            {"shared/app", "shared/secret", "shared/awscall/awstest"},
 		"github.com/aws/aws-sdk-go-v2/service/lambda":         {"shared/app"},
-		"github.com/aws/aws-sdk-go-v2/service/cloudformation": {"shared/app"},
+		"github.com/aws/aws-sdk-go-v2/service/cloudformation": {"shared/app", "shared/emulator"},
 		"modernc.org/sqlite":                                  {"shared/local"},
 		"github.com/expr-lang/expr":                           {"shared/mapping"},
 	}

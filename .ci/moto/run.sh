@@ -3,13 +3,14 @@
 #
 #	.ci/moto/run.sh go test -count=1 -run '^TestAWS' ./shared/...
 #
-# The first use installs the pinned server into .venv/moto and the SAM CLI with
-# cfn-lint into .venv/sam (Python 3.10 or newer with its venv module; about a
-# minute and 450 MB). The command finds
+# The first use installs the pinned server into .venv/moto, the SAM CLI with
+# cfn-lint into .venv/sam and the AWS CLI into .venv/aws (Python 3.10 or newer
+# with its venv module; a minute or two, and 650 MB). The command finds
 #
 #	STOVASYNC_TEST_AWS_ENDPOINT  the server's address
 #	STOVASYNC_TEST_TEMPLATE      template.yaml as CloudFormation gets it, in JSON
 #	STOVASYNC_TEST_TOOLS         the folder with sam and cfn-lint
+#	STOVASYNC_TEST_AWSCLI        the folder with aws
 #
 # The server ends with the command, whatever becomes of it. Without a command it
 # serves until it is interrupted.
@@ -35,10 +36,12 @@ install() {
 install .venv/sam .ci/aws/requirements.txt &
 sam=$!
 install .venv/moto .ci/moto/requirements.txt
+install .venv/aws .ci/aws/cli.txt
 wait "$sam"
 
 export STOVASYNC_TEST_TEMPLATE="$PWD/.venv/template.json"
 export STOVASYNC_TEST_TOOLS="$PWD/.venv/sam/bin"
+export STOVASYNC_TEST_AWSCLI="$PWD/.venv/aws/bin"
 .venv/sam/bin/python .ci/aws/transform.py template.yaml "$STOVASYNC_TEST_TEMPLATE"
 
 mkdir -p .venv/bin

@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -28,7 +27,7 @@ const awsConcurrency = 4
 
 // New wires the AWS family from a function's environment. Clients are made
 // here, once, and live as long as the process.
-func New(ctx context.Context, lookup func(string) (string, bool)) (*App, error) {
+func New(_ context.Context, lookup func(string) (string, bool)) (*App, error) {
 	env, err := settings.Load(lookup)
 	if err != nil {
 		return nil, err
@@ -36,15 +35,11 @@ func New(ctx context.Context, lookup func(string) (string, bool)) (*App, error) 
 	if env.Resources == nil {
 		return nil, fault.New(fault.ConfigInvalid, "the environment names no deployment", "set the variables that template.yaml gives its functions")
 	}
-	return openAWS(ctx, *env.Resources)
-}
-
-func openAWS(ctx context.Context, r settings.Resources) (*App, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	cfg, err := functionConfig(lookup)
 	if err != nil {
-		return nil, fault.Wrap(fault.StoreUnavailable, err, "the AWS configuration cannot be loaded", "check region and credentials")
+		return nil, err
 	}
-	return wireAWS(cfg, r), nil
+	return wireAWS(cfg, *env.Resources), nil
 }
 
 // wireAWS makes the adapters of a deployment from whatever configuration its
@@ -57,13 +52,14 @@ func wireAWS(cfg aws.Config, r settings.Resources) *App {
 		Dead:   map[run.Queue]string{run.TasksQueue: r.TasksDLQURL, run.PhotosQueue: r.PhotosDLQURL},
 	})
 	// A loopback end point has no wildcard names for buckets.
-	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = cfg.BaseEndpoint != nil })
+	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
 	secrets := secret.New(secret.Config{Client: ssm.NewFromConfig(cfg), Prefix: r.SecretPrefix})
-	c := newConnector(secrets, awsConcurrency, nil)
+	ledger := pipeline.Ledger{Items: store.NewItems(store.ItemsConfig{Client: db, Table: r.LedgerTable})}
+	c := newConnector(secrets, ledger, awsConcurrency, nil)
 	c.tempDir = os.TempDir()
 	a := &App{Secrets: secrets, connector: c, scale: 1, maxReceives: r.MaxReceives, visibility: queues}
 	a.Steps = &pipeline.Steps{
-		Ledger:  pipeline.Ledger{Items: store.NewItems(store.ItemsConfig{Client: db, Table: r.LedgerTable})},
+		Ledger:  ledger,
 		Records: store.NewRecords(store.RecordsConfig{Client: db, Table: r.RecordsTable}),
 		Objects: object.New(object.Config{Client: objects, Bucket: r.Bucket}),
 		Tasks:   queues, Dead: queues, Connector: c,

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 // process lives: a client holds a token and open sockets.
 type connector struct {
 	secrets     pipeline.Secrets
+	ledger      pipeline.Ledger // of the accounts' rate budgets
 	concurrency int
 	tempDir     string
 	now         func() time.Time
@@ -31,14 +34,14 @@ type connector struct {
 	clients map[string]*stova.Client       // by settings and key
 	photos  map[string]*photo.Fetcher      // by settings
 	sets    map[string]*mapping.Set        // by settings
-	budgets map[string]*stova.WindowBudget // by account and rate
+	budgets map[string]*stova.LeasedBudget // by account and rate
 }
 
-func newConnector(secrets pipeline.Secrets, concurrency int, now func() time.Time) *connector {
+func newConnector(secrets pipeline.Secrets, ledger pipeline.Ledger, concurrency int, now func() time.Time) *connector {
 	return &connector{
-		secrets: secrets, concurrency: concurrency, now: now,
+		secrets: secrets, ledger: ledger, concurrency: concurrency, now: now,
 		clients: map[string]*stova.Client{}, photos: map[string]*photo.Fetcher{},
-		sets: map[string]*mapping.Set{}, budgets: map[string]*stova.WindowBudget{},
+		sets: map[string]*mapping.Set{}, budgets: map[string]*stova.LeasedBudget{},
 	}
 }
 
@@ -88,16 +91,27 @@ func (c *connector) client(ctx context.Context, conn run.Connection) (*stova.Cli
 	return client, nil
 }
 
-// budget is shared by the connections of an account. It is one process's own:
-// the ledger will share it among workers.
-func (c *connector) budget(conn run.Connection) *stova.WindowBudget {
-	id := fmt.Sprintf("%s %s %d", conn.EndPoint, conn.AccountID, conn.RequestsPerMinute)
+// budget is shared by the connections of an account, and through the ledger by
+// every other process. Connections that state other rates keep to their own.
+func (c *connector) budget(conn run.Connection) *stova.LeasedBudget {
+	account := accountOf(conn)
+	id := fmt.Sprintf("%s %d", account, conn.RequestsPerMinute)
 	if b, ok := c.budgets[id]; ok {
 		return b
 	}
-	b := stova.NewBudget(conn.RequestsPerMinute, c.now)
+	b := stova.NewLeasedBudget(stova.LeaseConfig{Rates: c.ledger.Rates(account), PerMinute: conn.RequestsPerMinute, Now: c.now})
 	c.budgets[id] = b
 	return b
+}
+
+// accountOf names the account whose limit of requests the vendor counts: both
+// API families of a host count for it.
+func accountOf(conn run.Connection) string {
+	host := conn.EndPoint
+	if u, err := url.Parse(conn.EndPoint); err == nil {
+		host = u.Host
+	}
+	return strings.ToLower(host) + "#" + conn.AccountID
 }
 
 func retryBase(conn run.Connection) time.Duration {

@@ -67,13 +67,14 @@ func OpenLocal(ctx context.Context, dir string, o LocalOptions) (*Local, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := newConnector(store.Secrets(), o.Concurrency, o.Now)
+	ledger := pipeline.Ledger{Items: store.Items()}
+	c := newConnector(store.Secrets(), ledger, o.Concurrency, o.Now)
 	a := &App{
 		Secrets: store.Secrets(), connector: c, scale: localScale, maxReceives: maxReceives, close: store.Close,
 		visibility: localVisibility{store.Queue()}, hidden: true, // work hides them for longer than the limit
 	}
 	a.Steps = &pipeline.Steps{
-		Ledger: pipeline.Ledger{Items: store.Items()}, Records: store.Records(), Objects: store.Objects(),
+		Ledger: ledger, Records: store.Records(), Objects: store.Objects(),
 		Tasks: store.Queue(), Dead: store.Queue().DeadLetters(), Connector: c,
 		Now: o.Now, Log: o.Log, Fetches: o.Concurrency, Margin: o.Margin, Visibility: o.Visibility,
 	}

@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -78,19 +77,13 @@ func TestAWSHandlersStoreWhatTheEmbeddedDefaultStores(t *testing.T) {
 }
 
 // deployment makes what template.yaml deploys and the environment that its
-// functions get. The SDK finds the stand-in by variables of its own.
+// functions get, the variables of the Lambda runtime among them.
 func deployment(t *testing.T) (*queue.SQS, map[string]string) {
 	t.Helper()
 	cfg := awstest.Config(t)
 	creds, err := cfg.Credentials.Retrieve(t.Context())
 	if err != nil {
 		t.Fatal(err)
-	}
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL": os.Getenv(awstest.Endpoint), "AWS_REGION": cfg.Region,
-		"AWS_ACCESS_KEY_ID": creds.AccessKeyID, "AWS_SECRET_ACCESS_KEY": creds.SecretAccessKey,
-	} {
-		t.Setenv(name, value)
 	}
 	db, client := awstest.DynamoDB(t), awstest.SQS(t)
 	tasks, deadTasks := awstest.Queue(t, client, "5")
@@ -101,6 +94,8 @@ func deployment(t *testing.T) (*queue.SQS, map[string]string) {
 			URLs: map[run.Queue]string{run.TasksQueue: tasks, run.PhotosQueue: photos},
 			Dead: map[run.Queue]string{run.TasksQueue: deadTasks, run.PhotosQueue: deadPhotos},
 		}), map[string]string{
+			"AWS_ENDPOINT_URL": *cfg.BaseEndpoint, "AWS_REGION": cfg.Region,
+			"AWS_ACCESS_KEY_ID": creds.AccessKeyID, "AWS_SECRET_ACCESS_KEY": creds.SecretAccessKey,
 			"STACK": "summit", "LEDGER_TABLE": awstest.Ledger(t, db), "RECORDS_TABLE": awstest.Records(t, db),
 			"BUCKET": awstest.Bucket(t, awstest.S3(t)), "SECRET_PREFIX": prefix,
 			"TASKS_QUEUE_URL": tasks, "TASKS_DLQ_URL": deadTasks, "PHOTOS_QUEUE_URL": photos, "PHOTOS_DLQ_URL": deadPhotos,

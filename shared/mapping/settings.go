@@ -2,7 +2,6 @@ package mapping
 
 import (
 	"cmp"
-	_ "embed" // for the default mapping
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,14 +10,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
-
 	"stovasync/shared/fault"
 	"stovasync/shared/run"
 )
-
-//go:embed default.yaml
-var defaultMapping []byte
 
 // Settings is what a connection says about mapping.
 type Settings struct {
@@ -107,9 +101,9 @@ func Compile(s Settings) (*Set, error) {
 }
 
 func standardMapping() (map[run.DataType]map[string]string, error) {
-	var m map[run.DataType]map[string]string
-	if err := yaml.Unmarshal(defaultMapping, &m); err != nil {
-		return nil, fmt.Errorf("read the default mapping: %w", err)
+	m, err := table[run.DataType]("default mapping", defaultMapping)
+	if err != nil {
+		return nil, err
 	}
 	m[run.Sponsors]["level"] = levelExpression
 	return m, nil

@@ -1,29 +1,19 @@
 package mapping
 
 import (
-	_ "embed" // for the vendor's columns
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"stovasync/shared/fault"
 	"stovasync/shared/run"
 )
 
-//go:embed vendor.yaml
-var vendorColumns []byte
-
 // vendor returns the vendor's known columns by stream, each with what the
 // default mapping does with it.
 func vendor() (map[run.Stream]map[string]string, error) {
-	var m map[run.Stream]map[string]string
-	if err := yaml.Unmarshal(vendorColumns, &m); err != nil {
-		return nil, fmt.Errorf("read the vendor's columns: %w", err)
-	}
-	return m, nil
+	return table[run.Stream]("columns of the vendor", vendorColumns)
 }
 
 // dashed returns the columns whose name holds a hyphen, which an expression

@@ -24,6 +24,8 @@ func edges() map[string][]string {
 	return map[string][]string{
 		// Pure.
 		s + "fault":   nil,
+		s + "cost":    nil,
+		s + "metric":  nil,
 		s + "run":     {s + "fault"},
 		s + "mapping": {s + "fault", s + "run"},
 		// What comes from outside.
@@ -48,8 +50,8 @@ func edges() map[string][]string {
 		s + "store":           {s + "awscall", s + "fault", s + "mapping", s + "pipeline", s + "run"},
 		// The only wiring.
 		s + "app": {
-			s + "awscall", s + "config", s + "fault", s + "local", s + "mapping", s + "object", s + "photo", s + "pipeline",
-			s + "queue", s + "run", s + "secret", s + "store", s + "stova",
+			s + "awscall", s + "config", s + "cost", s + "fault", s + "local", s + "mapping", s + "metric", s + "object", s + "photo",
+			s + "pipeline", s + "queue", s + "run", s + "secret", s + "store", s + "stova",
 		},
 		"functions/*": {s + "app", s + "queue", s + "run"},
 		"cmd/*": {

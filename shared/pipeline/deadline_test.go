@@ -90,7 +90,7 @@ func TestAPictureThatMustWaitPastTheDeadlineIsHandedOn(t *testing.T) {
 		w.vendor.pictures[files+"2.png"] = picture{body: "picture 2"}
 		v := w.settle(st.Run.ID)
 		same(t, "photos", pipeline.TypeView{State: run.Complete, Mode: run.Full, Pages: pipeline.PagesView{Planned: 2, Done: 2},
-			Counts: run.Counts{Read: 5, New: 5}}, v.Types[run.UserPhotos])
+			Counts: run.Counts{Read: 5, New: 5}, Spent: pipeline.Spent{PhotoBytes: 45}}, v.Types[run.UserPhotos])
 		same(t, "rejects", nil, v.Rejects)
 		same(t, "retry list", nil, w.retry(run.UserPhotos))
 		same(t, "downloads", 6, w.vendor.downloads())

@@ -16,7 +16,7 @@ import (
 // rows returns the rows of a page: from the raw pages of this run where they
 // hold them, fetched where not. rest are ids for which there was no time. A
 // re-run fetches everything afresh.
-func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawPage, rest []string, calls int, err error) {
+func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawPage, rest []string, used Spent, err error) {
 	leads := run.Leader(j.Run.Types, j.Type.Stream()) == j.Type
 	if p.State == run.PageQueued && !p.Fresh {
 		from := p.Name
@@ -24,16 +24,16 @@ func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawP
 			from, _, _ = strings.Cut(p.Name, ".")
 		}
 		if raw, err = s.rawChain(ctx, j, from); err != nil {
-			return raw, nil, 0, err
+			return raw, nil, used, err
 		}
 	}
 	missing := raw.lacks(ids)
 	if len(missing) == 0 {
-		return raw, nil, 0, nil
+		return raw, nil, used, nil
 	}
 	src, err := s.Connector.Source(ctx, j.Conn)
 	if err != nil {
-		return raw, nil, 0, err
+		return raw, nil, used, err
 	}
 	meter := &stova.Meter{}
 	f := fetcher{src: src, stream: j.Type.Stream(), raw: &raw}
@@ -41,19 +41,19 @@ func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawP
 		raw.FetchedAt = s.now()
 	}
 	rest, err = f.fetch(stova.WithMeter(ctx, meter), s, missing)
-	calls = int(meter.Calls())
+	used = spentOn(meter)
 	if err != nil {
-		return raw, nil, calls, err
+		return raw, nil, used, err
 	}
 	if !leads || !j.Run.Ended.IsZero() { // nobody reads raw pages of a run that has ended
-		return raw, rest, calls, nil
+		return raw, rest, used, nil
 	}
 	raw.Next = ""
 	if len(rest) > 0 {
 		raw.Next = nextName(p.Name)
 	}
 	err = putRaw(ctx, s.Objects, rawObject(j.Connection, j.Task.Run, j.Type.Stream(), p.Name), raw, ids)
-	return raw, rest, calls, err
+	return raw, rest, used, err
 }
 
 // rawChain reads the raw page of a name and, where a rest was handed on, those

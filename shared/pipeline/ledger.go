@@ -44,10 +44,13 @@ type TypeRun struct {
 	Mode run.Mode `json:"mode,omitempty"` // of the plan
 	// Pages sums the counts of settled pages; Finish holds those of the finish
 	// step, replaced as a whole each time it runs.
-	Pages    run.Counts    `json:"pages"`
-	Finish   run.Counts    `json:"finish"`
-	NoID     int           `json:"no_id,omitempty"` // listed rows without an id
-	APICalls int           `json:"api_calls"`
+	Pages  run.Counts `json:"pages"`
+	Finish run.Counts `json:"finish"`
+	NoID   int        `json:"no_id,omitempty"` // listed rows without an id
+	Spent
+	// TaskAge is how old the oldest of its tasks was when it was begun, in
+	// seconds since it was sent.
+	TaskAge  float64       `json:"task_age_seconds,omitempty"`
 	Warnings []run.Warning `json:"warnings,omitempty"`
 	Code     string        `json:"code,omitempty"`  // of the failure
 	Error    string        `json:"error,omitempty"` // its text: ids and counts only
@@ -79,17 +82,17 @@ type Page struct {
 	Rows       int           `json:"rows"` // ids it was given
 	// IDs is the key of the object that holds the ids of a rest; pages of the
 	// plan take theirs from the plan.
-	IDs      string     `json:"ids,omitempty"`
-	Next     string     `json:"next,omitempty"` // the page its rest was handed to
-	Hops     int        `json:"hops,omitempty"`
-	Fresh    bool       `json:"fresh,omitempty"` // the rest of a re-run page: never from a raw page
-	Counts   run.Counts `json:"counts"`
-	APICalls int        `json:"api_calls,omitempty"`
-	Covered  bool       `json:"covered,omitempty"` // a later run did its work
-	Report   string     `json:"report,omitempty"`  // key of its report object
-	Code     string     `json:"code,omitempty"`
-	Error    string     `json:"error,omitempty"`
-	Settled  time.Time  `json:"settled,omitzero"`
+	IDs    string     `json:"ids,omitempty"`
+	Next   string     `json:"next,omitempty"` // the page its rest was handed to
+	Hops   int        `json:"hops,omitempty"`
+	Fresh  bool       `json:"fresh,omitempty"` // the rest of a re-run page: never from a raw page
+	Counts run.Counts `json:"counts"`
+	Spent
+	Covered bool      `json:"covered,omitempty"` // a later run did its work
+	Report  string    `json:"report,omitempty"`  // key of its report object
+	Code    string    `json:"code,omitempty"`
+	Error   string    `json:"error,omitempty"`
+	Settled time.Time `json:"settled,omitzero"`
 }
 
 // Task returns the task that handles the page.
@@ -140,7 +143,7 @@ func activeKey(name string) Key             { return Key{connPK(name), "ACTIVE"}
 func runKey(name, id string) Key            { return Key{connPK(name), "RUN#" + id} }
 func runPointer(id string) Key              { return Key{runPK(id), "RUN"} }
 func connPointer(name string) Key           { return Key{"CONNECTIONS", name} }
-func typeKey(id string, t run.DataType) Key { return Key{runPK(id), "TYPE#" + string(t)} }
+func typeKey(id string, t run.DataType) Key { return Key{runPK(id), typePrefix + string(t)} }
 func cursorKey(name string, t run.DataType) Key {
 	return Key{connPK(name), "TYPE#" + string(t)}
 }

@@ -131,12 +131,11 @@ func (l Ledger) TypeRun(ctx context.Context, id string, t run.DataType) (tr Type
 
 // TypeRuns returns the type runs of a run in the order of run.AllTypes.
 func (l Ledger) TypeRuns(ctx context.Context, id string) ([]TypeRun, error) {
-	all, err := queryAll[TypeRun](ctx, l.Items, Query{PK: runPK(id), Prefix: "TYPE#"})
+	all, err := queryAll[TypeRun](ctx, l.Items, Query{PK: runPK(id), Prefix: typePrefix})
 	if err != nil {
 		return nil, storeError(err)
 	}
-	order := run.AllTypes()
-	slices.SortFunc(all, func(a, b TypeRun) int { return slices.Index(order, a.Type) - slices.Index(order, b.Type) })
+	inTypeOrder(all)
 	return all, nil
 }
 
@@ -161,9 +160,17 @@ func (l Ledger) Cursor(ctx context.Context, name string, t run.DataType) (Cursor
 
 // modifyTypeRun changes a type run that exists. change returns false to leave it.
 func (l Ledger) modifyTypeRun(ctx context.Context, id string, t run.DataType, change func(*TypeRun) bool) (TypeRun, error) {
+	var before TypeRun
+	var wrote bool
 	tr, err := modify(ctx, l.Items, typeKey(id, t), func(tr *TypeRun, exists bool) bool {
-		return exists && change(tr)
+		before = *tr
+		wrote = exists && change(tr)
+		tallyOf(ctx).age(tr, wrote)
+		return wrote
 	})
+	if err == nil && wrote {
+		tallyOf(ctx).moved(before, tr)
+	}
 	return tr, storeError(err)
 }
 
@@ -230,10 +237,12 @@ func (l Ledger) onPage(ctx context.Context, t run.Task, change settling) (Page, 
 		if pv == 0 || tv == 0 {
 			return p, tr, false, fmt.Errorf("%s: not in the ledger", t)
 		}
+		before := tr
 		further, write, err := change(&p, &tr)
 		if err != nil || !write {
 			return p, tr, false, err
 		}
+		tallyOf(ctx).age(&tr, true)
 		pw, err := put(pageKey(t.Run, t.Type, t.Page), pv, p)
 		if err != nil {
 			return p, tr, false, err
@@ -244,6 +253,7 @@ func (l Ledger) onPage(ctx context.Context, t run.Task, change settling) (Page, 
 		}
 		switch err := l.Items.Write(ctx, append([]Write{pw, tw}, further...)...); {
 		case err == nil:
+			tallyOf(ctx).moved(before, tr)
 			return p, tr, true, nil
 		case !errors.Is(err, ErrVersion):
 			return p, tr, false, storeError(fmt.Errorf("settle: %w", err))
@@ -256,10 +266,10 @@ func (l Ledger) onPage(ctx context.Context, t run.Task, change settling) (Page, 
 
 // Outcome is what a page came to.
 type Outcome struct {
-	Counts   run.Counts
-	APICalls int
-	Report   string // key of the report object; "" when there is nothing to tell
-	Covered  bool
+	Counts  run.Counts
+	Spent   Spent
+	Report  string // key of the report object; "" when there is nothing to tell
+	Covered bool
 }
 
 // settle marks a page done and moves its type run's counters, once: a page
@@ -280,10 +290,10 @@ func markDone(p *Page, tr *TypeRun, o Outcome, now time.Time) {
 		tr.Failed--
 	}
 	p.State, p.Settled, p.Code, p.Error = run.PageDone, now, "", ""
-	p.Counts, p.APICalls, p.Report, p.Covered = o.Counts, o.APICalls, o.Report, o.Covered
+	p.Counts, p.Spent, p.Report, p.Covered = o.Counts, o.Spent, o.Report, o.Covered
 	tr.Done++
 	tr.Pages = tr.Pages.Plus(o.Counts)
-	tr.APICalls += o.APICalls
+	tr.Spent = tr.Spent.plus(o.Spent)
 	tr.Activity = now
 }
 

@@ -36,7 +36,7 @@ type Plan struct {
 	NoID     int           `json:"no_id,omitempty"`
 	Event    EventInfo     `json:"event"`
 	Warnings []run.Warning `json:"warnings,omitempty"`
-	APICalls int           `json:"api_calls"`
+	Spent
 }
 
 // EventInfo is what pages must know of the event, so that they need not ask.

@@ -14,7 +14,7 @@ import (
 type work struct {
 	counts run.Counts
 	report PageReport
-	calls  int
+	used   Spent
 	rest   []string // ids for which there was no time
 }
 
@@ -57,7 +57,7 @@ func (s *Steps) page(ctx context.Context, j job) error {
 	}
 	w, err := s.workOn(ctx, j, p, tr, ids)
 	if err != nil {
-		if lost := s.spent(ctx, j, w.calls); lost != nil {
+		if lost := s.spent(ctx, j, w.used); lost != nil {
 			return errors.Join(err, lost)
 		}
 		return err
@@ -67,7 +67,7 @@ func (s *Steps) page(ctx context.Context, j job) error {
 		return err
 	}
 	// Nothing was settled, or by another delivery: these calls were made all the same.
-	return errors.Join(err, s.spent(ctx, j, w.calls))
+	return errors.Join(err, s.spent(ctx, j, w.used))
 }
 
 // putReport keeps what a page has to tell, under a key that names its content:
@@ -81,16 +81,16 @@ func (s *Steps) putReport(ctx context.Context, j job, r PageReport) (key string,
 	return key, err
 }
 
-// spent counts the calls of a step that failed: the vendor counts them too.
-func (s *Steps) spent(ctx context.Context, j job, calls int) error {
-	if calls == 0 {
+// spent counts what a step that failed has used: the vendor counts it too.
+func (s *Steps) spent(ctx context.Context, j job, used Spent) error {
+	if used == (Spent{}) {
 		return nil
 	}
 	// The step may have failed because its time was up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spentTimeout)
 	defer cancel()
 	_, err := s.Ledger.modifyTypeRun(ctx, j.Task.Run, j.Type, func(tr *TypeRun) bool {
-		tr.APICalls += calls
+		tr.Spent = tr.Spent.plus(used)
 		return true
 	})
 	return err
@@ -224,12 +224,12 @@ func (s *Steps) workOn(ctx context.Context, j job, p Page, tr TypeRun, ids []str
 	if err != nil {
 		return work{}, err
 	}
-	raw, rest, calls, err := s.rows(ctx, j, p, ids)
+	raw, rest, used, err := s.rows(ctx, j, p, ids)
 	if err != nil {
-		return work{calls: calls}, err
+		return work{used: used}, err
 	}
 	w, err := s.store(ctx, j, rowSet{plan: plan, mapper: m, zone: zone, raw: raw, ids: without(ids, rest)})
-	w.rest, w.calls = rest, calls
+	w.rest, w.used = rest, used
 	return w, err
 }
 
@@ -240,7 +240,7 @@ func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered b
 	if err != nil {
 		return false, err
 	}
-	o := Outcome{Counts: w.counts, APICalls: w.calls, Report: report, Covered: covered}
+	o := Outcome{Counts: w.counts, Spent: w.used, Report: report, Covered: covered}
 	if len(w.rest) > 0 {
 		return s.passOn(ctx, j, p, w.rest, o)
 	}
@@ -248,8 +248,6 @@ func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered b
 	if err != nil {
 		return false, err
 	}
-	s.log().InfoContext(ctx, "page settled", "run", j.Task.Run, "type", j.Type, "page", j.Page,
-		"first", wrote, "read", w.counts.Read, "new", w.counts.New, "changed", w.counts.Changed, "rejected", w.counts.Rejected, "calls", w.calls)
 	return wrote, s.check(ctx, tr)
 }
 

@@ -195,13 +195,13 @@ func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error
 		return g.take(fetch, p, err)
 	}, func(id string) { g.rest = append(g.rest, id) })
 	if err := cmp.Or(g.abort, g.tally.verdict()); err != nil {
-		return work{}, err
+		return work{used: g.w.used}, err
 	}
 	if fetch.Err() != nil && !errors.Is(context.Cause(fetch), errMargin) {
-		return work{}, context.Cause(fetch)
+		return work{used: g.w.used}, context.Cause(fetch)
 	}
 	if g.late != nil && g.tally.good+g.tally.failed == 0 {
-		return work{}, g.late
+		return work{used: g.w.used}, g.late
 	}
 	g.w.rest = inOrder(ids, g.rest)
 	return g.w, g.write(ctx, j)
@@ -249,6 +249,7 @@ type gallery struct {
 func (g *gallery) take(fetch context.Context, p *picture, err error) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.w.used = g.w.used.plus(p.w.used)
 	switch {
 	case err == nil:
 		g.tally.good++
@@ -333,6 +334,7 @@ func (g *gallery) get(fetch, ctx context.Context, p *picture) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pic.Close()) }()
+	p.w.used.PhotoBytes += pic.Bytes
 	switch pic.State {
 	case photo.Stored:
 		return g.keep(ctx, p, url, pic)

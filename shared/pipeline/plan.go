@@ -136,7 +136,7 @@ func (s *Steps) finishPlanning(ctx context.Context, j job, p Plan, key string) (
 		tr.Activity = s.now()
 		tr.State = run.Running
 		if leads {
-			tr.APICalls += p.APICalls
+			tr.Spent = tr.Spent.plus(p.Spent)
 			tr.Warnings = p.Warnings
 			tr.NoID = p.NoID
 			tr.Pages.Read += p.NoID
@@ -181,7 +181,7 @@ func (s *Steps) plan(ctx context.Context, j job) (Plan, string, error) {
 		return Plan{}, "", s.leaderFailed(ctx, j, leader)
 	}
 	if p, err = s.makePlan(ctx, j); err != nil {
-		if lost := s.spent(ctx, j, p.APICalls); lost != nil {
+		if lost := s.spent(ctx, j, p.Spent); lost != nil {
 			err = errors.Join(err, lost)
 		}
 		return Plan{}, "", err
@@ -192,7 +192,7 @@ func (s *Steps) plan(ctx context.Context, j job) (Plan, string, error) {
 		return p, key, nil
 	}
 	// Another planner was faster, and its plan is the plan; or none was stored.
-	if err = errors.Join(err, s.spent(ctx, j, p.APICalls)); err != nil {
+	if err = errors.Join(err, s.spent(ctx, j, p.Spent)); err != nil {
 		return Plan{}, "", err
 	}
 	p, ok, err = s.readPlan(ctx, key)
@@ -242,7 +242,7 @@ func (s *Steps) makePlan(ctx context.Context, j job) (p Plan, err error) {
 	}
 	meter := &stova.Meter{}
 	ctx = stova.WithMeter(ctx, meter)
-	defer func() { p.APICalls = int(meter.Calls()) }()
+	defer func() { p.Spent = spentOn(meter) }()
 	if err := s.describeEvent(ctx, j, src, &p); err != nil {
 		return p, err
 	}

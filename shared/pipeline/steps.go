@@ -244,15 +244,17 @@ func (s *Steps) closeRun(ctx context.Context, conn, id string, all []TypeRun) er
 	if runState(all) == run.Running {
 		return nil
 	}
-	now := s.now()
+	now, first := s.now(), false
 	if _, err := modify(ctx, s.Ledger.Items, runKey(conn, id), func(r *Run, exists bool) bool {
-		if !exists || !r.Ended.IsZero() {
-			return false
+		if first = exists && r.Ended.IsZero(); first {
+			r.Ended = now
 		}
-		r.Ended = now
-		return true
+		return first
 	}); err != nil {
 		return storeError(err)
+	}
+	if first {
+		tallyOf(ctx).ended(runState(all))
 	}
 	c, err := s.Ledger.Connection(ctx, conn)
 	if err != nil || c.RawRetentionDays > 0 {

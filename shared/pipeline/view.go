@@ -14,18 +14,24 @@ import (
 // RunView is a run as people and programs see it: the JSON of `sync` and
 // `runs show` (interface.md).
 type RunView struct {
-	Run        string                    `json:"run"`
-	Connection string                    `json:"connection"`
-	State      run.State                 `json:"state"`
-	Mode       run.Mode                  `json:"mode"`
-	Started    time.Time                 `json:"started"`
-	Ended      time.Time                 `json:"ended,omitzero"`
-	Seconds    float64                   `json:"seconds"`
-	APICalls   int                       `json:"api_calls"`
-	CostUSD    float64                   `json:"cost_usd"`
-	Types      map[run.DataType]TypeView `json:"types"`
-	Rejects    []run.Reject              `json:"rejects,omitempty"`
-	Warnings   []run.Warning             `json:"warnings,omitempty"`
+	Run        string    `json:"run"`
+	Connection string    `json:"connection"`
+	State      run.State `json:"state"`
+	Mode       run.Mode  `json:"mode"`
+	Started    time.Time `json:"started"`
+	Ended      time.Time `json:"ended,omitzero"`
+	Seconds    float64   `json:"seconds"`
+	Spent
+	// TaskAge is the largest of its types' (TypeRun.TaskAge).
+	TaskAge float64 `json:"task_age_seconds,omitempty"`
+	// CostUSD is what the run's tasks used, at the prices of when they did; 0
+	// on the embedded default. It grows until the last task has reported.
+	CostUSD float64 `json:"cost_usd"`
+	// Usage is the units behind CostUSD, by the names of shared/cost.
+	Usage    map[string]float64        `json:"usage,omitempty"`
+	Types    map[run.DataType]TypeView `json:"types"`
+	Rejects  []run.Reject              `json:"rejects,omitempty"`
+	Warnings []run.Warning             `json:"warnings,omitempty"`
 }
 
 // TypeView is one type run of a RunView.
@@ -34,9 +40,10 @@ type TypeView struct {
 	Mode  run.Mode  `json:"mode,omitempty"`
 	Pages PagesView `json:"pages"`
 	run.Counts
-	APICalls int    `json:"api_calls"`
-	Code     string `json:"code,omitempty"`
-	Error    string `json:"error,omitempty"`
+	Spent
+	TaskAge float64 `json:"task_age_seconds,omitempty"`
+	Code    string  `json:"code,omitempty"`
+	Error   string  `json:"error,omitempty"`
 }
 
 // PagesView counts the pages of a type run.
@@ -90,9 +97,10 @@ func (s *Steps) View(ctx context.Context, id string) (RunView, error) {
 	return v, nil
 }
 
-// Summary is a run's view without rejects and warnings, for lists of runs.
+// Summary is a run's view without rejects and warnings, for lists of runs: one
+// read besides the run itself.
 func (s *Steps) Summary(ctx context.Context, r Run) (RunView, []TypeRun, error) {
-	all, err := s.Ledger.TypeRuns(ctx, r.ID)
+	all, used, err := s.Ledger.progress(ctx, r.ID)
 	if err != nil {
 		return RunView{}, nil, err
 	}
@@ -104,11 +112,13 @@ func (s *Steps) Summary(ctx context.Context, r Run) (RunView, []TypeRun, error) 
 	if end.IsZero() {
 		end = s.now()
 	}
+	v.CostUSD, v.Usage = used.USD, used.Units
 	v.Seconds = end.Sub(r.Started).Round(10 * time.Millisecond).Seconds()
 	for _, tr := range all {
-		v.APICalls += tr.APICalls
+		v.Spent = v.Spent.plus(tr.Spent)
+		v.TaskAge = max(v.TaskAge, tr.TaskAge)
 		v.Types[tr.Type] = TypeView{
-			State: tr.State, Mode: tr.Mode, Counts: tr.Counts(), APICalls: tr.APICalls, Code: tr.Code, Error: tr.Error,
+			State: tr.State, Mode: tr.Mode, Counts: tr.Counts(), Spent: tr.Spent, TaskAge: tr.TaskAge, Code: tr.Code, Error: tr.Error,
 			Pages: PagesView{Planned: tr.Planned, Done: tr.Done, Failed: tr.Failed},
 		}
 	}

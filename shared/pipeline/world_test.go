@@ -560,7 +560,7 @@ func (w *world) content(v pipeline.RunView) content {
 		c.Ahead[t] = w.cursor(t).Run == v.Run
 	}
 	for t, x := range v.Types {
-		x.APICalls = 0
+		x.Spent = pipeline.Spent{} // what attempts used, too
 		c.Types[t] = x
 	}
 	c.Rejects, c.Warns = slices.Clone(v.Rejects), slices.Clone(v.Warnings)

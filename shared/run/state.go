@@ -103,6 +103,22 @@ func (c Counts) Plus(d Counts) Counts {
 	return c
 }
 
+// Minus returns what c holds beyond d.
+func (c Counts) Minus(d Counts) Counts {
+	c.Read -= d.Read
+	c.New -= d.New
+	c.Changed -= d.Changed
+	c.Unchanged -= d.Unchanged
+	c.Filtered -= d.Filtered
+	c.Rejected -= d.Rejected
+	c.Removed -= d.Removed
+	c.Pending -= d.Pending
+	c.Missing -= d.Missing
+	c.Computed -= d.Computed
+	c.Missed -= d.Missed
+	return c
+}
+
 // Reject is a row that was not stored, and why. It holds an id, never values.
 type Reject struct {
 	Type   DataType `json:"type"`

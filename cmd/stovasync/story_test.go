@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,18 +34,32 @@ func build(t *testing.T) string {
 	return dir
 }
 
-// TestStories runs the stories in testdata: one for each verb, and those of
-// what goes wrong. Beside testscript's own commands they have those below.
+// TestStories runs the stories in testdata on a local target: one for each
+// verb, and those of what goes wrong.
 func TestStories(t *testing.T) {
 	t.Parallel()
 	programs := build(t)
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+	p := stories(t, programs, func(*testscript.Env) error { return nil })
+	p.Dir = "testdata"
+	testscript.Run(t, p)
+}
+
+// stories are the parameters that stories have on every target. Beside
+// testscript's own commands they have those below, and the condition [aws].
+func stories(t *testing.T, programs string, setup func(*testscript.Env) error) testscript.Params {
+	t.Helper()
+	return testscript.Params{
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", programs+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Values[twinsKey{}] = map[string]*stovatest.Running{}
-			return nil
+			return setup(env)
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "aws" {
+				return false, fmt.Errorf("condition %s is unknown", name)
+			}
+			return t.Name() == awsStories, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"twin":       startTwin,
@@ -56,8 +71,10 @@ func TestStories(t *testing.T) {
 			"json":       assertJSON,
 			"json-lines": assertLines,
 			"keep":       keep,
+			"eventually": eventually,
+			"fire":       fire,
 		},
-	})
+	}
 }
 
 // patience is how long a story waits for something to happen.
@@ -233,4 +250,13 @@ func assertLines(ts *testscript.TestScript, _ bool, args []string) {
 // keep puts a value of a JSON document into a variable: `keep FILE PATH NAME`.
 func keep(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[2], fmt.Sprint(at(only(ts, args[0]), args[1])))
+}
+
+// eventually runs a program until its standard output matches: `eventually
+// REGEXP PROGRAM [ARGS…]`.
+func eventually(ts *testscript.TestScript, _ bool, args []string) {
+	pattern := regexp.MustCompile(args[0])
+	await(ts, strings.Join(args, " "), func() bool {
+		return ts.Exec(args[1], args[2:]...) == nil && pattern.MatchString(ts.ReadFile("stdout"))
+	})
 }

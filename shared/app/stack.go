@@ -24,6 +24,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 
 	"stovasync/shared/awscall"
 	settings "stovasync/shared/config"
@@ -99,7 +100,8 @@ const credentialsTimeout = 15 * time.Second
 // operatorConfig reads region and credentials from the AWS environment, and
 // sees that there are any before a call fails for want of them.
 func operatorConfig(ctx context.Context) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
+	// The SDK's own log is for its developers.
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}))
 	if missing, ok := errors.AsType[config.SharedConfigProfileNotExistError](err); ok {
 		return cfg, fault.Wrap(fault.ConfigInvalid, err, fmt.Sprintf("there is no AWS profile %q", missing.Profile), "see aws configure list-profiles; set AWS_PROFILE to one of them")
 	}

@@ -1,23 +1,29 @@
 package app_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"stovasync/shared/app"
+	"stovasync/shared/awscall/awstest"
+	"stovasync/shared/config"
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
+	"stovasync/shared/queue"
 	"stovasync/shared/run"
 )
 
@@ -31,6 +37,7 @@ type cloud struct {
 	answer string        // of any function
 	failed bool          // the answer is a function's error
 	events map[string]string
+	others http.Handler // of all other services; nil: none
 }
 
 type described struct {
@@ -70,8 +77,13 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, c.answer)
 		return
 	}
-	w.Header().Set("Content-Type", "text/xml")
 	form, _ := url.ParseQuery(string(body))
+	if form.Get("Action") != "DescribeStacks" {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		c.others.ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/xml")
 	switch name := form.Get("StackName"); {
 	case c.refuse != "":
 		w.WriteHeader(http.StatusForbidden)
@@ -247,5 +259,124 @@ func TestADryRedriveAsksTheFunctionAndFollowsNothing(t *testing.T) {
 	got, _ := json.Marshal(c.asked(t, "live-redrive"))
 	if want := `{"all":true,"cause":"STOVA_SERVER","connection":"summit","dry_run":true}`; string(got) != want {
 		t.Errorf("event = %s, want %s", got, want)
+	}
+}
+
+// openAWS opens a stack whose tables, queues and bucket are the stand-in's,
+// with a connection in it. Its functions answer what c says and do nothing.
+func openAWS(t *testing.T, c *cloud) (*app.Stack, *queue.SQS) {
+	t.Helper()
+	queues, env := deployment(t)
+	upstream, err := url.Parse(os.Getenv(awstest.Endpoint))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(upstream)
+		r.Out.Host = r.In.Host
+	}}
+	all := outputs()
+	for output, name := range map[string]string{
+		"LedgerTable": "LEDGER_TABLE", "RecordsTable": "RECORDS_TABLE", "Bucket": "BUCKET", "SecretPrefix": "SECRET_PREFIX",
+		"TasksQueueUrl": "TASKS_QUEUE_URL", "TasksDlqUrl": "TASKS_DLQ_URL", "PhotosQueueUrl": "PHOTOS_QUEUE_URL", "PhotosDlqUrl": "PHOTOS_DLQ_URL",
+	} {
+		all[output] = env[name]
+	}
+	c.stacks, c.others = map[string]described{"live": {"CREATE_COMPLETE", all}}, proxy
+	operate(t, c)
+	t.Setenv("AWS_REGION", "us-east-1") // of what the stand-in made
+	s, err := app.OpenStack(t.Context(), "live", app.StackOptions{Poll: 10 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	parsed, err := config.ParseConnection([]byte("name: summit\nendPoint: https://api-emea.eventscloud.com/api/v2\naccountid: 7700\neventid: 900100001\ndataTypes: [users, sessions]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Steps.Ledger.PutConnection(t.Context(), parsed.Connection, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return s, queues
+}
+
+// lose takes all waiting tasks away, as somebody does who purges a queue, and
+// returns how many there were.
+func lose(t *testing.T, queues *queue.SQS) (n int) {
+	t.Helper()
+	for {
+		messages, err := queues.Receive(t.Context(), run.TasksQueue, 10, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(messages) == 0 {
+			return n
+		}
+		for _, m := range messages {
+			if err := queues.DeleteMessage(t.Context(), run.TasksQueue, m.Receipt); err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+	}
+}
+
+func TestAWSARunThatHasComeToRestIsWokenAndInTheEndGivenUp(t *testing.T) {
+	s, queues := openAWS(t, &cloud{})
+	ctx := t.Context()
+	answer, err := s.Fanout(ctx, app.FanoutEvent{Connection: "summit"})
+	if err != nil || len(answer.Started) != 1 {
+		t.Fatalf("Fanout = %+v, %v", answer, err)
+	}
+	begun := time.Now()
+	for _, step := range []struct {
+		after time.Duration
+		woken bool
+		tasks int // that wait afterwards
+		what  string
+	}{
+		{time.Second, false, 2, "a run that has just begun is left alone"},
+		{2 * time.Minute, true, 0, "after a minute it is looked at, but its tasks may still come"},
+		{61 * time.Minute, true, 2, "after two visibility periods its tasks are sent again"},
+		{90 * time.Minute, true, 0, "once"},
+		{150 * time.Minute, true, 0, "after two more it is given up"},
+		{151 * time.Minute, false, 0, "and has ended"},
+	} {
+		s.Steps.Now = func() time.Time { return begun.Add(step.after) }
+		if err := s.Idle(ctx, "summit"); (fault.CodeOf(err) == fault.RunActive) != (step.after < 151*time.Minute) {
+			t.Errorf("after %s: Idle = %v", step.after, err)
+		}
+		woken, err := s.Wake(ctx, "summit")
+		if err != nil || woken != step.woken {
+			t.Errorf("%s: Wake after %s = %v, %v", step.what, step.after, woken, err)
+		}
+		if n := lose(t, queues); n != step.tasks {
+			t.Errorf("%s: %d tasks wait after %s, want %d", step.what, n, step.after, step.tasks)
+		}
+	}
+	v, err := s.Steps.View(ctx, answer.Started[0])
+	if err != nil || v.State != run.Failed || v.Types[run.Users].Code != string(fault.TaskLost) {
+		t.Errorf("the run is %s, users %s (%v); want failed for a lost task", v.State, v.Types[run.Users].Code, err)
+	}
+}
+
+func TestAWSARunThatIsFollowedIsRepaired(t *testing.T) {
+	c := &cloud{}
+	s, queues := openAWS(t, c)
+	started, err := s.Fanout(t.Context(), app.FanoutEvent{Connection: "summit"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lose(t, queues)
+	c.answer = fmt.Sprintf(`{"started":[%q]}`, started.Started[0])
+	var looks atomic.Int64 // each look at the clock is ten minutes later
+	s.Steps.Now = func() time.Time { return time.Now().Add(time.Duration(looks.Add(1)) * 10 * time.Minute) }
+	var told string
+	if err := s.Sync(t.Context(), pipeline.Start{Connection: "summit"}, func(st pipeline.Started) { told = st.Run.ID }); err != nil {
+		t.Fatal(err)
+	}
+	r, _, err := s.Steps.Ledger.Run(t.Context(), told)
+	if err != nil || told != started.Started[0] || r.Ended.IsZero() {
+		t.Errorf("followed %s, which ended at %s (%v); want the end of %s", told, r.Ended, err, started.Started[0])
 	}
 }

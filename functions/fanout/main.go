@@ -7,13 +7,12 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"stovasync/shared/app"
 )
 
 func main() {
-	slog.SetDefault(lambdacontext.NewLogger())
+	slog.SetDefault(app.NewLogger(os.LookupEnv))
 	a, err := app.New(context.Background(), os.LookupEnv)
 	if err != nil {
 		slog.Error("start fanout", "err", err)

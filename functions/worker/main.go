@@ -7,14 +7,13 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"stovasync/shared/app"
 	"stovasync/shared/run"
 )
 
 func main() {
-	slog.SetDefault(lambdacontext.NewLogger())
+	slog.SetDefault(app.NewLogger(os.LookupEnv))
 	a, err := app.New(context.Background(), os.LookupEnv)
 	if err != nil {
 		slog.Error("start worker", "err", err)

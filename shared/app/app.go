@@ -23,6 +23,7 @@ type App struct {
 	hidden      bool // queue.HandlerConfig.Hidden
 	maxReceives int
 	scale       float64
+	watch       *watch
 	close       func() error
 }
 
@@ -39,7 +40,7 @@ func (a *App) Close() error {
 func (a *App) Handler(q run.Queue) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return queue.Handler(queue.HandlerConfig{
 		Worker: a.Steps, Visibility: a.visibility, Hidden: a.hidden, Dead: a.Steps.Dead, Queue: q,
-		MaxReceives: a.maxReceives, Scale: a.scale, RetryBaseOf: a.retryBaseOf, Log: a.Steps.Log,
+		MaxReceives: a.maxReceives, Scale: a.scale, RetryBaseOf: a.retryBaseOf, Log: a.Steps.Log, Ended: a.watch.message,
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	settings "stovasync/shared/config"
+	"stovasync/shared/cost"
 	"stovasync/shared/fault"
 	"stovasync/shared/object"
 	"stovasync/shared/pipeline"
@@ -28,6 +30,7 @@ const awsConcurrency = 4
 // New wires the AWS family from a function's environment. Clients are made
 // here, once, and live as long as the process.
 func New(_ context.Context, lookup func(string) (string, bool)) (*App, error) {
+	began := time.Now()
 	env, err := settings.Load(lookup)
 	if err != nil {
 		return nil, err
@@ -39,29 +42,42 @@ func New(_ context.Context, lookup func(string) (string, bool)) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return wireAWS(cfg, *env.Resources), nil
+	w, err := newWatch(env.Resources.Stack, lookup, os.Stdout)
+	if err != nil {
+		return nil, err
+	}
+	a := watchedAWS(cfg, *env.Resources, w)
+	w.took(time.Since(began)) // the initialisation is billed too
+	return a, nil
 }
 
 // wireAWS makes the adapters of a deployment from whatever configuration its
 // caller has: the functions' own, or that of an operator.
-func wireAWS(cfg aws.Config, r settings.Resources) *App {
+func wireAWS(cfg aws.Config, r settings.Resources) *App { return watchedAWS(cfg, r, nil) }
+
+func watchedAWS(cfg aws.Config, r settings.Resources, w *watch) *App {
 	db := dynamodb.NewFromConfig(cfg)
 	queues := queue.NewSQS(queue.SQSConfig{
 		Client: sqs.NewFromConfig(cfg),
 		URLs:   map[run.Queue]string{run.TasksQueue: r.TasksQueueURL, run.PhotosQueue: r.PhotosQueueURL},
 		Dead:   map[run.Queue]string{run.TasksQueue: r.TasksDLQURL, run.PhotosQueue: r.PhotosDLQURL},
+		Meter:  w.meter(cost.SQS),
 	})
 	// A loopback end point has no wildcard names for buckets.
 	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
-	secrets := secret.New(secret.Config{Client: ssm.NewFromConfig(cfg), Prefix: r.SecretPrefix})
-	ledger := pipeline.Ledger{Items: store.NewItems(store.ItemsConfig{Client: db, Table: r.LedgerTable})}
+	secrets := secret.New(secret.Config{Client: ssm.NewFromConfig(cfg), Prefix: r.SecretPrefix, Meter: w.meter(cost.SSM)})
+	tables := store.Meter(w.meter(cost.DynamoDB))
+	ledger := pipeline.Ledger{Items: store.NewItems(store.ItemsConfig{Client: db, Table: r.LedgerTable, Meter: tables})}
+	if w != nil {
+		w.ledger = ledger
+	}
 	c := newConnector(secrets, ledger, awsConcurrency, nil)
 	c.tempDir = os.TempDir()
-	a := &App{Secrets: secrets, connector: c, scale: 1, maxReceives: r.MaxReceives, visibility: queues}
+	a := &App{Secrets: secrets, connector: c, scale: 1, maxReceives: r.MaxReceives, visibility: queues, watch: w}
 	a.Steps = &pipeline.Steps{
 		Ledger:  ledger,
-		Records: store.NewRecords(store.RecordsConfig{Client: db, Table: r.RecordsTable}),
-		Objects: object.New(object.Config{Client: objects, Bucket: r.Bucket}),
+		Records: store.NewRecords(store.RecordsConfig{Client: db, Table: r.RecordsTable, Meter: tables}),
+		Objects: object.New(object.Config{Client: objects, Bucket: r.Bucket, Meter: w.meter(cost.S3)}),
 		Tasks:   queues, Dead: queues, Connector: c,
 		Log: slog.Default(), Fetches: awsConcurrency, Visibility: r.Visibility,
 	}

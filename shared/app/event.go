@@ -38,6 +38,9 @@ type FanoutAnswer struct {
 // run is under way is skipped; a failure of one keeps none of the others.
 func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
 	answer := FanoutAnswer{Started: []string{}, Skipped: map[string]string{}}
+	tally, usd := pipeline.NewTally(run.Task{}, 0), 0.0
+	ctx = pipeline.WithTally(ctx, tally)
+	a.watch.invoked()
 	names, err := a.named(ctx, e.Connection)
 	if err != nil {
 		return answer, err
@@ -55,9 +58,11 @@ func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
 	}
 	var failures error
 	for _, name := range names {
+		began := time.Now()
 		s, err := a.Steps.FanOut(ctx, pipeline.Start{
 			Connection: name, Time: at.Truncate(time.Second), Mode: e.Mode, Types: types, ApprovedRemovals: e.ApprovedRemovals, Nonce: e.Nonce,
 		})
+		a.watch.took(time.Since(began))
 		switch {
 		case fault.CodeOf(err) == fault.RunActive:
 			answer.Skipped[name] = err.Error()
@@ -67,8 +72,10 @@ func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
 			answer.Skipped[name] = s.Skipped
 		default:
 			answer.Started = append(answer.Started, s.Run.ID)
+			usd += a.watch.book(ctx, s.Run.ID)
 		}
 	}
+	a.watch.tell(ctx, tally, "", usd)
 	a.log().InfoContext(ctx, "fan-out", "started", len(answer.Started), "skipped", len(answer.Skipped), "failed", failures != nil)
 	return answer, failures
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"stovasync/shared/fault"
+	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
 
@@ -70,9 +71,12 @@ type HandlerConfig struct {
 	// answering: the Worker's deadline is this much earlier, but never by more
 	// than a quarter of the invocation. Default 5 s.
 	Margin time.Duration
-	Log    *slog.Logger     // default slog.Default()
-	Now    func() time.Time // default time.Now
-	Rand   func() float64   // in [0,1), for jitter; default math/rand/v2
+	// Ended, when set, is told what became of each message, last of all. ctx may
+	// have ended.
+	Ended func(ctx context.Context, r Report)
+	Log   *slog.Logger     // default slog.Default()
+	Now   func() time.Time // default time.Now
+	Rand  func() float64   // in [0,1), for jitter; default math/rand/v2
 }
 
 // releaseTimeout bounds the one call that is made after the invocation's
@@ -131,11 +135,36 @@ func (c HandlerConfig) withDefaults() HandlerConfig {
 
 type handler struct{ HandlerConfig }
 
+// Outcome is what became of a message.
+type Outcome string
+
+// The outcomes.
+const (
+	Done        Outcome = "done"        // nothing is left to do
+	Again       Outcome = "again"       // it failed and comes back after a back-off
+	GivenUp     Outcome = "given_up"    // it failed for good and is, or will be, among the dead letters
+	Interrupted Outcome = "interrupted" // there was no time for it; it comes back at once
+	NoTask      Outcome = "no_task"     // its body is no task
+)
+
+// Report tells of one message.
+type Report struct {
+	Task     run.Task // zero of a body that is none
+	Outcome  Outcome
+	Acked    bool          // SQS may forget the message
+	Age      time.Duration // since it was sent, when it was begun; 0: not known
+	Duration time.Duration // of all that was done about it
+	Tally    *pipeline.Tally
+}
+
 // message is one message under way.
 type message struct {
 	id, receipt string
 	receives    int
+	age         time.Duration
+	began       time.Time
 	task        run.Task
+	tally       *pipeline.Tally
 	log         *slog.Logger
 }
 
@@ -165,32 +194,70 @@ func (h *handler) workContext(ctx context.Context) (context.Context, context.Can
 
 // one does one message and reports whether it is acknowledged.
 func (h *handler) one(ctx, workCtx context.Context, record events.SQSMessage) bool {
-	m := message{id: record.MessageId, receipt: record.ReceiptHandle, receives: receiveCount(record)}
-	m.log = h.Log.With("message", m.id, "queue", string(h.Queue), "receives", m.receives)
+	m := message{
+		id: record.MessageId, receipt: record.ReceiptHandle, receives: receiveCount(record), began: h.Now(), age: age(record, h.Now()),
+	}
+	// Lambda's own name for the text of a line is "message".
+	m.log = h.Log.With("message_id", m.id, "queue", string(h.Queue), "receives", m.receives)
+	t, err := run.DecodeTask([]byte(record.Body))
+	if err == nil {
+		m.task = t
+		m.log = m.log.With("run", t.Run, "connection", t.Connection, "kind", string(t.Kind), "type", string(t.Type), "page", t.Page)
+	}
+	m.tally = pipeline.NewTally(m.task, m.age)
+	o := h.outcome(pipeline.WithTally(ctx, m.tally), pipeline.WithTally(workCtx, m.tally), m, err)
+	if h.Ended != nil {
+		h.Ended(ctx, Report{
+			Task: m.task, Outcome: o.Outcome, Acked: o.acked, Age: m.age, Duration: h.Now().Sub(m.began), Tally: m.tally,
+		})
+	}
+	return o.acked
+}
+
+// result is an outcome, and whether the message is acknowledged.
+type result struct {
+	Outcome
+	acked bool
+}
+
+// outcome does what is to be done about a message, logs it as one line, and
+// says what became of it. notTask is what is wrong with the message's body.
+func (h *handler) outcome(ctx, workCtx context.Context, m message, notTask error) result {
 	if workCtx.Err() != nil {
-		m.log.WarnContext(ctx, "task not started: no time left")
+		h.log(m, Interrupted).WarnContext(ctx, "task not started: no time left")
 		h.release(ctx, m, 0)
-		return false
+		return result{Interrupted, false}
 	}
 	if deadline, ok := ctx.Deadline(); ok && !h.Hidden {
 		h.setVisibility(ctx, m, deadline.Sub(h.Now())+h.Slack)
 	}
-	t, err := run.DecodeTask([]byte(record.Body))
-	if err != nil {
-		m.log.ErrorContext(ctx, "message is not a task", "err", err)
+	if notTask != nil {
+		h.log(m, NoTask).ErrorContext(ctx, "message is not a task", "err", notTask)
 		h.setVisibility(ctx, m, 0)
-		return false
+		return result{NoTask, false}
 	}
-	m.task = t
-	m.log = m.log.With("run", t.Run, "connection", t.Connection, "kind", string(t.Kind), "type", string(t.Type), "page", t.Page)
-	start := h.Now()
-	err = h.do(workCtx, m)
-	m.log = m.log.With("ms", h.Now().Sub(start).Milliseconds())
+	err := h.do(workCtx, m)
 	if err == nil {
-		m.log.InfoContext(ctx, "task done")
-		return true
+		h.log(m, Done).InfoContext(ctx, "task done")
+		return result{Done, true}
 	}
-	return h.failed(ctx, m, fmt.Errorf("%s: %w", t, err))
+	return h.failed(ctx, m, fmt.Errorf("%s: %w", m.task, err))
+}
+
+// log returns the log of a message with what became of it and what it did: the
+// names of the numbers are those of runs show.
+func (h *handler) log(m message, o Outcome) *slog.Logger {
+	p := m.tally.Types()[m.task.Type]
+	log := m.log.With("outcome", string(o), "ms", h.Now().Sub(m.began).Milliseconds(), "age_ms", m.age.Milliseconds(),
+		"read", p.Rows.Read, "new", p.Rows.New, "changed", p.Rows.Changed, "unchanged", p.Rows.Unchanged,
+		"rejected", p.Rows.Rejected, "api_calls", p.Spent.APICalls, "throttles", p.Spent.Throttles)
+	if p.Spent.PhotoBytes > 0 {
+		log = log.With("photo_bytes", p.Spent.PhotoBytes)
+	}
+	for _, state := range m.tally.Ended() {
+		log = log.With("run_ended", string(state))
+	}
+	return log
 }
 
 // do calls the Worker and turns a panic into an error. The panic's value may
@@ -205,53 +272,55 @@ func (h *handler) do(ctx context.Context, m message) (err error) {
 	return h.Worker.Do(ctx, m.task)
 }
 
-// failed settles a message whose task failed and reports whether it is acknowledged.
-func (h *handler) failed(ctx context.Context, m message, cause error) bool {
+// failed settles a message whose task failed.
+func (h *handler) failed(ctx context.Context, m message, cause error) result {
 	permanent, last := fault.IsPermanent(cause), m.receives >= h.MaxReceives
-	log := m.log.With("code", string(fault.CodeOf(cause)), "err", safeText(cause))
+	what := func(o Outcome) *slog.Logger {
+		return h.log(m, o).With("code", string(fault.CodeOf(cause)), "err", safeText(cause))
+	}
 	switch {
 	case ctx.Err() != nil:
 		// The invocation was cut short, which is no failure of the task.
-		log.WarnContext(ctx, "task interrupted")
+		what(Interrupted).WarnContext(ctx, "task interrupted")
 		h.release(ctx, m, 0)
-		return false
+		return result{Interrupted, false}
 	case permanent || last:
-		return h.failedForGood(ctx, m, cause, permanent, last, log)
+		return h.failedForGood(ctx, m, cause, permanent, last, what)
 	default:
 		wait := h.wait(ctx, m)
-		log.WarnContext(ctx, "task failed, will be tried again", "wait", wait.Round(time.Millisecond).String())
+		what(Again).WarnContext(ctx, "task failed, will be tried again", "wait", wait.Round(time.Millisecond).String())
 		h.setVisibility(ctx, m, wait)
-		return false
+		return result{Again, false}
 	}
 }
 
-func (h *handler) failedForGood(ctx context.Context, m message, cause error, permanent, last bool, log *slog.Logger) bool {
+func (h *handler) failedForGood(ctx context.Context, m message, cause error, permanent, last bool, what func(Outcome) *slog.Logger) result {
 	if err := h.fail(ctx, m, cause); err != nil {
 		// Without the record nobody would know of the failure. Left as it is,
 		// the message comes back, or is among the dead letters and found by repair.
-		log.ErrorContext(ctx, "failure not recorded", "record_code", string(fault.CodeOf(err)), "record_err", safeText(err))
+		what(Again).ErrorContext(ctx, "failure not recorded", "record_code", string(fault.CodeOf(err)), "record_err", safeText(err))
 		if !last {
 			h.setVisibility(ctx, m, h.wait(ctx, m))
 		}
-		return false
+		return result{Again, false}
 	}
 	if permanent {
 		err := h.Dead.Bury(ctx, m.task)
 		if err == nil {
-			log.ErrorContext(ctx, "task failed for good")
-			return true
+			what(GivenUp).ErrorContext(ctx, "task failed for good")
+			return result{GivenUp, true}
 		}
-		log.ErrorContext(ctx, "task failed for good, not buried yet", "bury_err", safeText(err))
+		what(GivenUp).ErrorContext(ctx, "task failed for good, not buried yet", "bury_err", safeText(err))
 		if !last {
 			h.setVisibility(ctx, m, h.wait(ctx, m))
-			return false
+			return result{GivenUp, false}
 		}
 	} else {
-		log.ErrorContext(ctx, "task failed on its last receive")
+		what(GivenUp).ErrorContext(ctx, "task failed on its last receive")
 	}
 	// At the next receive SQS finds the count used up and moves the message.
 	h.setVisibility(ctx, m, 0)
-	return false
+	return result{GivenUp, false}
 }
 
 // fail records the failure; a panic of the Worker is an error here too.
@@ -301,6 +370,15 @@ func receiveCount(record events.SQSMessage) int {
 		return 1
 	}
 	return max(n, 1)
+}
+
+// age is how long ago a message was sent, by this machine's clock: not below 0.
+func age(record events.SQSMessage, now time.Time) time.Duration {
+	ms, err := strconv.ParseInt(record.Attributes["SentTimestamp"], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(0, now.Sub(time.UnixMilli(ms)))
 }
 
 // safeText is the part of an error that may be logged: a coded error's own

@@ -384,11 +384,11 @@ func TestHandlerLogsIDsAndCodesButNoValues(t *testing.T) {
 	}{
 		"a coded error by its code and text": {
 			doing(fault.Wrap(fault.StovaAuth, errors.New(value), "the account or key was refused", "check accountid and key")), pageBody,
-			[]string{`"code":"STOVA_AUTH"`, "check accountid and key", `"page":"3"`, `"message":"m1"`, `"receives":2`},
+			[]string{`"code":"STOVA_AUTH"`, "check accountid and key", `"page":"3"`, `"message_id":"m1"`, `"receives":2`},
 		},
 		"another error by its type":  {doing(errors.New(value)), pageBody, []string{"*errors.errorString"}},
 		"a panic by its type":        {func(context.Context, run.Task) error { panic(value) }, pageBody, []string{`"panic":"string"`, "handler_test.go"}},
-		"a malformed body by its id": {nil, value, []string{`"message":"m1"`, "not a task"}},
+		"a malformed body by its id": {nil, value, []string{`"message_id":"m1"`, "not a task"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,218 @@
+package app
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"stovasync/shared/cost"
+	"stovasync/shared/fault"
+	"stovasync/shared/metric"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/pipeline/pipelinetest"
+	"stovasync/shared/queue"
+	"stovasync/shared/run"
+)
+
+const watchedRun = "20310304T090000Z-3f2a0b1c"
+
+func watched(t *testing.T, env map[string]string) (*watch, *bytes.Buffer) {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := newWatch("summit", func(name string) (string, bool) { v, ok := env[name]; return v, ok }, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ledger = pipeline.Ledger{Items: pipelinetest.NewMemory().Items()}
+	return w, &out
+}
+
+// sums adds up the metrics of documents: name, and "type/name" where there is a type.
+func sums(t *testing.T, out io.Reader) map[string]float64 {
+	t.Helper()
+	sum := map[string]float64{}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		var d struct {
+			AWS struct {
+				Timestamp         int64
+				CloudWatchMetrics []struct {
+					Namespace  string
+					Dimensions [][]string
+					Metrics    []struct{ Name, Unit string }
+				}
+			} `json:"_aws"`
+		}
+		var root map[string]any
+		for _, into := range []any{&d, &root} {
+			if err := json.Unmarshal(lines.Bytes(), into); err != nil {
+				t.Fatalf("%s: %v", lines.Text(), err)
+			}
+		}
+		if len(d.AWS.CloudWatchMetrics) != 1 || d.AWS.CloudWatchMetrics[0].Namespace != "Stovasync" || d.AWS.Timestamp == 0 {
+			t.Fatalf("no document of metrics: %s", lines.Text())
+		}
+		typ, _ := root["type"].(string)
+		for _, m := range d.AWS.CloudWatchMetrics[0].Metrics {
+			n, ok := root[m.Name].(float64)
+			if !ok {
+				t.Fatalf("%s is not at the root: %s", m.Name, lines.Text())
+			}
+			sum[m.Name] += n
+			if typ != "" {
+				sum[typ+"/"+m.Name] += n
+			}
+		}
+	}
+	return sum
+}
+
+func report(typ run.DataType) queue.Report {
+	task := run.Task{Kind: run.PageTask, Connection: "summit", Run: watchedRun, Type: typ, Page: "1"}
+	return queue.Report{
+		Task: task, Outcome: queue.Done, Acked: true, Age: 2500 * time.Millisecond, Duration: 1999 * time.Millisecond,
+		Tally: pipeline.NewTally(task, 2500*time.Millisecond),
+	}
+}
+
+func TestATasksUnitsAreBookedOnItsRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, out := watched(t, map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512", "PRICE_FACTOR": "2"})
+		w.took(time.Millisecond) // the start of the function
+		w.meter(cost.DynamoDB)("TransactWriteItems", 4)
+		w.meter(cost.DynamoDB)("Query", 1.5)
+		w.meter(cost.S3)("PutObject", 1)
+		w.meter(cost.S3)("GetObject", 2)
+		w.meter(cost.S3)("DeleteObjects", 9)
+		w.meter(cost.SSM)("GetParameter", 1)
+		w.meter(cost.SQS)("SendMessageBatch", 1)
+		w.message(t.Context(), report(run.Users))
+		failed := report(run.Users)
+		failed.Acked = false
+		w.message(t.Context(), failed)
+
+		time1, seconds := cost.Compute(512, 2*time.Second)
+		_, again := cost.Compute(512, 1999*time.Millisecond)
+		want := map[string]float64{
+			"dynamodb_write_units": 4, "dynamodb_read_units": 1.5, "s3_write_requests": 1, "s3_read_requests": 2, "ssm_requests": 1,
+			"sqs_requests": 1 + 2 + 1, "lambda_requests": 2, string(time1): seconds + again,
+		}
+		items := ledgerItems(t, w, watchedRun)
+		if len(items) != 1 {
+			t.Fatalf("%d items of totals, want one of this process", len(items))
+		}
+		near := cmpopts.EquateApprox(0, 1e-12)
+		if diff := cmp.Diff(want, items[0].Units, near); diff != "" {
+			t.Error(diff)
+		}
+		usd := cost.Table{Factor: 2}.USD(want)
+		if math.Abs(items[0].USD-usd) > 1e-12 || usd == 0 {
+			t.Errorf("the run cost %v, want %v", items[0].USD, usd)
+		}
+		got := sums(t, out)
+		for name, n := range map[string]float64{metric.TaskAge: 5, "users/" + metric.TaskAge: 5, metric.CostUSD: usd, "users/" + metric.CostUSD: usd} {
+			if math.Abs(got[name]-n) > 1e-12 {
+				t.Errorf("%s sums to %v, want %v", name, got[name], n)
+			}
+		}
+	})
+}
+
+func ledgerItems(t *testing.T, w *watch, id string) []pipeline.Usage {
+	t.Helper()
+	var all []pipeline.Usage
+	for it, err := range w.ledger.Items.Query(t.Context(), pipeline.Query{PK: "RUN#" + id, Prefix: "TOTAL#"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		var u pipeline.Usage
+		if err := json.Unmarshal(it.Doc, &u); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
+// Totals are absolute: what could not be written is in what is written next,
+// and a run that was forgotten is not overwritten when it comes back.
+func TestTotalsSurviveALostWriteAndAForgottenRun(t *testing.T) {
+	t.Parallel()
+	w, _ := watched(t, nil)
+	whole := w.ledger
+	w.ledger = pipeline.Ledger{Items: brokenItems{}}
+	w.message(t.Context(), report(run.Users))
+	w.ledger = whole
+	w.message(t.Context(), report(run.Users))
+	if got := ledgerItems(t, w, watchedRun); len(got) != 1 || got[0].Units["lambda_requests"] != 2 {
+		t.Errorf("totals %+v, want both tasks", got)
+	}
+	for i := range remembered {
+		r := report(run.Users)
+		r.Task.Run = strings.Replace(watchedRun, "09", string(rune('0'+i/10))+string(rune('0'+i%10)), 1)
+		r.Task.Run = strings.Replace(r.Task.Run, "3f2a", "aaaa", 1)
+		w.message(t.Context(), r)
+	}
+	w.message(t.Context(), report(run.Users))
+	sum := 0.0
+	for _, u := range ledgerItems(t, w, watchedRun) {
+		sum += u.Units["lambda_requests"]
+	}
+	if sum != 3 {
+		t.Errorf("%v invocations of the run, want 3", sum)
+	}
+	if len(w.totals) != remembered {
+		t.Errorf("%d runs are remembered, want %d", len(w.totals), remembered)
+	}
+}
+
+type brokenItems struct{ pipeline.Items }
+
+func (brokenItems) Write(context.Context, ...pipeline.Write) error { return io.ErrUnexpectedEOF }
+
+func TestWhatAMalformedMessageUsedGoesToTheNext(t *testing.T) {
+	t.Parallel()
+	w, out := watched(t, nil)
+	w.message(t.Context(), queue.Report{Outcome: queue.NoTask, Tally: pipeline.NewTally(run.Task{}, 0)})
+	if out.Len() > 0 {
+		t.Errorf("metrics of nothing: %s", out)
+	}
+	w.message(t.Context(), report(run.Users))
+	if got := ledgerItems(t, w, watchedRun); got[0].Units["lambda_requests"] != 2 {
+		t.Errorf("%v invocations, want 2", got[0].Units["lambda_requests"])
+	}
+}
+
+func TestAPriceFactorThatIsNoneIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := newWatch("summit", func(name string) (string, bool) { return "cheap", name == "PRICE_FACTOR" }, io.Discard)
+	if fault.CodeOf(err) != fault.ConfigInvalid {
+		t.Errorf("error = %v, want %s", err, fault.ConfigInvalid)
+	}
+}
+
+func TestNothingIsWatchedOnTheEmbeddedDefault(t *testing.T) {
+	t.Parallel()
+	var w *watch
+	if w.meter(cost.SQS) != nil {
+		t.Error("a meter where nothing is counted")
+	}
+	w.message(t.Context(), report(run.Users))
+	w.took(time.Second)
+	w.invoked()
+	w.tell(t.Context(), pipeline.NewTally(run.Task{}, 0), "", 1)
+	if w.book(t.Context(), watchedRun) != 0 {
+		t.Error("something costs")
+	}
+}

@@ -67,13 +67,18 @@ $(GOLANGCI):
 	GOBIN=$(CURDIR)/$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv $(TOOLS)/golangci-lint $@
 
-# What `sam build` calls for each function of template.yaml. The same source
-# gives the same zip: no paths, no build id, no version control stamp. Only
-# `make FUNCTION_ARCH=…` builds for another machine, as the tests do; the
-# environment does not.
+# What `sam build` calls for each function of template.yaml. The same source and
+# the same Go give the same zip: no paths, no build id, no version control stamp,
+# one mode of the file, nothing of the environment that the compiler listens to.
+# Only `make FUNCTION_ARCH=…` builds for another machine, as the tests do.
+#
+# The functions stay below 15 MB by two more flags. nethttpomithttp2: AWS and
+# the vendor are spoken to in HTTP/1.1. -l: inlined copies are a sixth of the
+# file, and leaving them out costs a row a tenth of its mapping's microseconds.
 FUNCTION_OS := linux
 FUNCTION_ARCH := arm64
-FUNCTION_BUILD = GOOS=$(FUNCTION_OS) GOARCH=$(FUNCTION_ARCH) CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags lambda.norpc \
+FUNCTION_BUILD = umask 022 && GOFLAGS= GOEXPERIMENT= GOARM64=v8.0 GOOS=$(FUNCTION_OS) GOARCH=$(FUNCTION_ARCH) CGO_ENABLED=0 \
+	go build -trimpath -buildvcs=false -tags lambda.norpc,nethttpomithttp2 -gcflags=all=-l \
 	-ldflags='-s -w -buildid=' -o $(ARTIFACTS_DIR)/bootstrap
 
 build-FanoutFunction:

@@ -194,6 +194,6 @@ func newRequestID() string {
 
 func randomHex(bytes int) string {
 	b := make([]byte, bytes)
-	rand.Read(b) //nolint:errcheck // it never fails (Go 1.24)
+	rand.Read(b)
 	return hex.EncodeToString(b)
 }

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -242,11 +243,12 @@ func (r *reply) write(w http.ResponseWriter) {
 }
 
 // forward passes a call on as it came. The host stays, since moto makes the
-// addresses of queues of it.
+// addresses of queues of it. A service does what it was asked to even when the
+// caller is killed meanwhile.
 func (g *Gateway) forward(req request) (*reply, error) {
 	target := *req.URL
 	target.Scheme, target.Host = g.upstream.Scheme, g.upstream.Host
-	out, err := http.NewRequestWithContext(req.Context(), req.Method, target.String(), bytes.NewReader(req.body))
+	out, err := http.NewRequestWithContext(context.WithoutCancel(req.Context()), req.Method, target.String(), bytes.NewReader(req.body))
 	if err != nil {
 		return nil, err
 	}

@@ -96,7 +96,7 @@ func lambdaError(w http.ResponseWriter, status int, kind string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amzn-Errortype", kind)
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"Type":"User","Message":%q}`, kind)
+	_, _ = fmt.Fprintf(w, `{"Type":"User","Message":%q}`, kind)
 }
 
 // Event invokes a function asynchronously: it returns at once, and Wait waits.

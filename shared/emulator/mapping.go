@@ -61,7 +61,8 @@ type Delivery struct {
 
 // Mapping is the poller's part of an event source mapping.
 type Mapping struct {
-	cfg MappingConfig
+	cfg   MappingConfig
+	again chan struct{} // tells that a message that was kept is visible again
 
 	mu         sync.Mutex
 	deliveries []Delivery
@@ -70,7 +71,7 @@ type Mapping struct {
 // NewMapping returns a mapping that waits for Run.
 func NewMapping(c MappingConfig) *Mapping {
 	c.BatchSize, c.Concurrency = max(c.BatchSize, 1), max(c.Concurrency, 1)
-	return &Mapping{cfg: c}
+	return &Mapping{cfg: c, again: make(chan struct{}, 1)}
 }
 
 // Deliveries returns what was delivered and settled so far.
@@ -81,8 +82,8 @@ func (m *Mapping) Deliveries() []Delivery {
 }
 
 // pollEvery is how long an empty queue is left alone, unless something wakes
-// the poller: what nobody tells is a message that becomes visible again.
-const pollEvery = 250 * time.Millisecond
+// the poller. What nobody tells is a message that an operator makes visible.
+const pollEvery = time.Second
 
 // Run polls until ctx ends, then waits for the events under way to be given
 // up. It returns the first failure of a call; the end of ctx is none.
@@ -107,6 +108,7 @@ func (m *Mapping) Run(ctx context.Context) error {
 			<-slots
 			select {
 			case <-m.cfg.Wake:
+			case <-m.again:
 			case <-time.After(pollEvery):
 			case <-ctx.Done():
 				return m.why(ctx)
@@ -250,7 +252,9 @@ func (m *Mapping) settle(ctx context.Context, msg types.Message, keep, whole boo
 		if told {
 			d.Hidden = hidden
 		}
-		if m.cfg.Patience > 0 && (!told || hidden > m.cfg.Patience) {
+		impatient := m.cfg.Patience > 0 && (!told || hidden > m.cfg.Patience)
+		m.wakeAfter(hidden, told, impatient)
+		if impatient {
 			_, err = m.cfg.Operator.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 				QueueUrl: &m.cfg.QueueURL, ReceiptHandle: msg.ReceiptHandle, VisibilityTimeout: int32(m.cfg.Patience.Seconds()),
 			})
@@ -265,6 +269,21 @@ func (m *Mapping) settle(ctx context.Context, msg types.Message, keep, whole boo
 	defer m.mu.Unlock()
 	m.deliveries = append(m.deliveries, d)
 	return nil
+}
+
+// wakeAfter polls again when a message that was kept is visible, and a little more.
+func (m *Mapping) wakeAfter(hidden time.Duration, told, impatient bool) {
+	if impatient {
+		hidden = m.cfg.Patience
+	} else if !told {
+		return // the queue's own timeout, which may be half an hour
+	}
+	time.AfterFunc(hidden+20*time.Millisecond, func() {
+		select {
+		case m.again <- struct{}{}:
+		default: // told already
+		}
+	})
 }
 
 func (m *Mapping) visibility(receipt string) (time.Duration, bool) {

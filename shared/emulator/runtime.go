@@ -125,5 +125,5 @@ func (a *runtimeAPI) initError(w http.ResponseWriter, r *http.Request) {
 func refuse(w http.ResponseWriter, status int, kind string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"errorType":%q,"errorMessage":"refused"}`, kind)
+	_, _ = fmt.Fprintf(w, `{"errorType":%q,"errorMessage":"refused"}`, kind)
 }

@@ -174,8 +174,8 @@ func (w *world) close(s setting) {
 	}
 	for id, f := range w.Functions() {
 		for _, line := range f.Log().Lines() {
-			if !json.Valid([]byte(line)) {
-				w.t.Errorf("%s: a line of the log is no JSON: %.200s", id, line)
+			if err := oneObject(line); err != nil {
+				w.t.Errorf("%s: a line of the log: %v: %.200s", id, err, line)
 			}
 		}
 		w.clean(id+"'s log", strings.Join(f.Log().Lines(), "\n"))
@@ -185,6 +185,38 @@ func (w *world) close(s setting) {
 			}
 		}
 	}
+}
+
+// oneObject says what keeps a line from being a single JSON object of which
+// every key comes once: of a key that comes twice, readers keep either value.
+func oneObject(line string) error {
+	d := json.NewDecoder(strings.NewReader(line))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("no JSON object")
+	}
+	seen := map[string]bool{}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := key.(string)
+		if seen[name] {
+			return fmt.Errorf("the key %q comes twice", name)
+		}
+		seen[name] = true
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return err
+	}
+	if d.More() {
+		return errors.New("something follows the object")
+	}
+	return nil
 }
 
 // clean fails when a text holds what no log may: the key, a token, an address
@@ -253,8 +285,8 @@ mapping: {users: {photo: responses.photo}, sessions: {in_slot: in_slot}}
 
 // Full is the schedule that reads everything.
 const (
-	fullSchedule    = "FanoutFunctionFull"
-	regularSchedule = "FanoutFunctionRegular"
+	fullSchedule    = "FullRun"
+	regularSchedule = "RegularRun"
 )
 
 // scheduled is when the tests' schedules are due.
@@ -409,4 +441,14 @@ func (w *world) left(output string) int {
 		w.t.Fatal(err)
 	}
 	return n
+}
+
+// idle waits until the work queues are empty.
+func (w *world) idle() {
+	w.t.Helper()
+	w.await("empty queues", func() bool { return w.left("TasksQueueUrl") == 0 && w.left("PhotosQueueUrl") == 0 })
+}
+
+func difference(a, b map[run.DataType]map[string]pipeline.Record) string {
+	return cmp.Diff(a, b, cmpopts.EquateEmpty())
 }

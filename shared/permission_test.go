@@ -1,0 +1,438 @@
+package shared_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/go/ssa"
+
+	"stovasync/shared/run"
+	"stovasync/shared/template"
+)
+
+// grant is one action on one resource, by its ARN. Via is set for the use of a
+// key: the service on whose behalf alone it may be used.
+type grant struct{ Action, Resource, Via string }
+
+func (g grant) String() string { return strings.TrimSpace(g.Action + " " + g.Resource + " " + g.Via) }
+
+// deployed is a function, by its folder, in a stack.
+type deployed struct {
+	stack    *template.Stack
+	function template.Function
+	folder   string
+}
+
+// arn returns the ARN of a resource, and of what is within it.
+func (d deployed) arn(id, within string) string { return d.stack.ARN(id) + within }
+
+// own is what the function's queue is called, and its dead letters.
+func (d deployed) own() (queue, dead string) {
+	name := map[string]string{"worker": "Tasks", "photo": "Photos"}[d.folder]
+	return name + "Queue", name + "DeadLetters"
+}
+
+// unreachable says what a function's code can get to, but its tasks cannot:
+// which queue a task goes to depends on its kind and type (see
+// TestOnlyPagesOfPicturesGoToThePhotosQueue).
+func unreachable() map[string][]entry {
+	return map[string][]entry{
+		"worker": {"pipeline.Steps.photoPage"},
+		"photo":  {"pipeline.Steps.sync", "pipeline.Steps.finish", "pipeline.Steps.failType", "pipeline.Steps.rows", "pipeline.Steps.store"},
+	}
+}
+
+// resources says on what an adapter's method does its operations. Objects are
+// told by who calls for them: see objects.
+func (d deployed) resources(e entry, operation string) []string {
+	queue, dead := d.own()
+	switch {
+	case e == "store.Items.Failed":
+		return []string{d.arn("LedgerTable", "/index/failed")}
+	case strings.HasPrefix(string(e), "store.Items."):
+		return []string{d.arn("LedgerTable", "")}
+	case strings.HasPrefix(string(e), "store.Records."):
+		return []string{d.arn("RecordsTable", "")}
+	case e == "secret.Secrets.Get":
+		return []string{fmt.Sprintf("arn:%s:ssm:%s:%s:parameter/stovasync/%s/*", d.stack.Partition, d.stack.Region, d.stack.Account, d.stack.Name)}
+	case e == "queue.SQS.Send":
+		return []string{d.arn("TasksQueue", ""), d.arn("PhotosQueue", "")}
+	case e == "queue.SQS.Dead", e == "queue.SQS.Delete":
+		return []string{d.arn("TasksDeadLetters", ""), d.arn("PhotosDeadLetters", "")}
+	case e == "queue.Handler" && operation == "sqs.ChangeMessageVisibility":
+		return []string{d.arn(queue, "")}
+	case e == "queue.Handler" && operation == "sqs.SendMessage":
+		return []string{d.arn(dead, "")}
+	}
+	return nil
+}
+
+// actions says what an operation needs to be allowed, where that is not called
+// like it. Source: the pages "Actions, resources, and condition keys" of each
+// service.
+func actions(operation string) []string {
+	special := map[string][]string{
+		"dynamodb.TransactWriteItems":                {}, // the actions of its parts
+		"dynamodb.TransactWriteItems/Update":         {"dynamodb:UpdateItem"},
+		"dynamodb.TransactWriteItems/Put":            {"dynamodb:PutItem"},
+		"dynamodb.TransactWriteItems/Delete":         {"dynamodb:DeleteItem"},
+		"dynamodb.TransactWriteItems/ConditionCheck": {"dynamodb:ConditionCheckItem"},
+		"sqs.SendMessageBatch":                       {"sqs:SendMessage"},
+		"sqs.DeleteMessageBatch":                     {"sqs:DeleteMessage"},
+		"sqs.ChangeMessageVisibilityBatch":           {"sqs:ChangeMessageVisibility"},
+		"s3.ListObjectsV2":                           {"s3:ListBucket"},
+		"s3.DeleteObjects":                           {"s3:DeleteObject"},
+	}
+	if all, ok := special[operation]; ok {
+		return all
+	}
+	return []string{strings.Replace(operation, ".", ":", 1)}
+}
+
+// objects says below which prefixes of the bucket a function of the pipeline
+// puts and gets what, by the keys that it makes or is given.
+func objects() map[entry][]string {
+	pictures := []string{"/*/person/*", "/*/presenter/*", "/*/sponsor/*"}
+	return map[entry][]string{
+		"pipeline.Steps.plan":          {"/plans/*"},
+		"pipeline.Steps.describeEvent": {"/plans/*"},
+		"pipeline.Steps.askEvent":      {"/plans/*"},
+		"pipeline.Steps.moveCursor":    {"/plans/*"}, // the retry list
+		"pipeline.Steps.readPlan":      {"/plans/*"},
+		"pipeline.Steps.retries":       {"/plans/*"},
+		"pipeline.Steps.idsOf":         {"/plans/*"}, // of a rest
+		"pipeline.Steps.passOn":        {"/plans/*"}, // a rest
+		"pipeline.Steps.rows":          {"/raw/*"},
+		"pipeline.Steps.rawChain":      {"/raw/*"},
+		"pipeline.Steps.dropRaw":       {"/raw/*"},
+		"pipeline.Steps.putReport":     {"/reports/*"},
+		"pipeline.Steps.reports":       {"/reports/*"},
+		"pipeline.Steps.holds":         pictures,
+		"pipeline.gallery.keep":        pictures,
+	}
+}
+
+// needs derives what a function must be allowed from its code, and from what
+// the template lets Lambda do in its name.
+func (d deployed) needs(t *testing.T, r *reached) map[grant]bool {
+	t.Helper()
+	need := map[grant]bool{}
+	for e, operations := range r.entries(t, "store", "queue", "secret") {
+		for _, operation := range operations {
+			on := d.resources(e, operation)
+			if len(on) == 0 {
+				t.Errorf("%s: nobody has said on what %s does %s", d.folder, e, operation)
+			}
+			for _, action := range actions(operation) {
+				for _, resource := range on {
+					need[grant{Action: action, Resource: resource}] = true
+				}
+			}
+		}
+	}
+	for user, operations := range r.users() {
+		prefixes, known := objects()[user]
+		if !known {
+			t.Errorf("%s: nobody has said which objects %s has to do with", d.folder, user)
+		}
+		for _, operation := range operations {
+			for _, g := range d.object(operation, prefixes) {
+				need[g] = true
+			}
+		}
+	}
+	maps.Copy(need, d.lambdas())
+	return need
+}
+
+// object says what an operation on objects below prefixes needs.
+func (d deployed) object(operation string, prefixes []string) []grant {
+	bucket := grant{Action: "s3:ListBucket", Resource: d.arn("Bucket", "")}
+	var all []grant
+	switch operation {
+	case "s3.ListObjectsV2":
+		return []grant{bucket}
+	case "s3.GetObject":
+		all = append(all, bucket) // without it S3 says "forbidden" of a key that holds nothing
+	}
+	for _, prefix := range prefixes {
+		all = append(all, grant{Action: actions(operation)[0], Resource: d.arn("Bucket", prefix)})
+	}
+	return all
+}
+
+// lambdas is what Lambda does with the function's role: write its logs, poll
+// its queue, and keep events that it failed on.
+func (d deployed) lambdas() map[grant]bool {
+	need := map[grant]bool{}
+	add := func(resource string, actions ...string) {
+		for _, action := range actions {
+			need[grant{Action: action, Resource: resource}] = true
+		}
+	}
+	add(d.arn(d.function.LogGroup, ""), "logs:CreateLogStream", "logs:PutLogEvents")
+	for _, m := range d.stack.OfType("AWS::Lambda::EventSourceMapping") {
+		if d.stack.Logical(fmt.Sprint(m.Properties["FunctionName"])) == d.function.ID {
+			add(fmt.Sprint(m.Properties["EventSourceArn"]), "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+		}
+	}
+	if destination := failureDestination(d.stack, d.function); destination != "" {
+		add(destination, "sqs:SendMessage")
+	}
+	return need
+}
+
+// failureDestination is where events go that a function failed on, by ARN.
+func failureDestination(s *template.Stack, f template.Function) string {
+	config := property(f.Properties, "EventInvokeConfig")
+	for _, r := range s.OfType("AWS::Lambda::EventInvokeConfig") {
+		if s.Logical(fmt.Sprint(r.Properties["FunctionName"])) == f.ID {
+			config = r.Properties
+		}
+	}
+	destination, _ := property(config, "DestinationConfig", "OnFailure", "Destination").(string)
+	return destination
+}
+
+// keyUse is what of a key of one's own each action needs besides. DynamoDB and
+// the Systems Manager only decrypt what they hold; S3 and SQS make a data key to
+// write, and SQS reads it back.
+func keyUse(g grant) []string {
+	service, name, _ := strings.Cut(g.Action, ":")
+	switch {
+	case service == "dynamodb", g.Action == "ssm:GetParameter", g.Action == "s3:GetObject", g.Action == "sqs:ReceiveMessage":
+		return []string{"kms:Decrypt"}
+	case g.Action == "s3:PutObject":
+		return []string{"kms:GenerateDataKey"}
+	case service == "sqs" && name == "SendMessage":
+		return []string{"kms:Decrypt", "kms:GenerateDataKey"}
+	}
+	return nil
+}
+
+const ownKey = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+
+func withKeys(s *template.Stack, need map[grant]bool) {
+	for g := range maps.Clone(need) {
+		service, _, _ := strings.Cut(g.Action, ":")
+		for _, action := range keyUse(g) {
+			need[grant{action, ownKey, fmt.Sprintf("%s.%s.amazonaws.com", service, s.Region)}] = true
+		}
+	}
+}
+
+// grants lists what a role is allowed, and everything about it that cannot be
+// listed so.
+func grants(s *template.Stack, role string) (have map[grant]bool, problems []string) {
+	have = map[grant]bool{}
+	policy, err := s.Policy(role)
+	if err != nil {
+		return have, []string{err.Error()}
+	}
+	for _, arn := range policy.Managed {
+		problems = append(problems, "managed policy "+arn)
+	}
+	for _, statement := range policy.Statements {
+		via := []string{""}
+		for operator, keys := range statement.Conditions {
+			for key, values := range keys {
+				if operator != "StringEquals" || key != "kms:ViaService" {
+					problems = append(problems, fmt.Sprintf("%s: a condition on %s that nobody here knows", statement.Sid, key))
+				}
+				via = values
+			}
+		}
+		if statement.Effect != "Allow" || len(statement.NotActions)+len(statement.NotResources) > 0 {
+			problems = append(problems, statement.Sid+": it does more than allow actions on resources")
+		}
+		for _, action := range statement.Actions {
+			for _, resource := range statement.Resources {
+				for _, service := range via {
+					have[grant{action, resource, service}] = true
+				}
+			}
+		}
+	}
+	return have, problems
+}
+
+func sorted(all map[grant]bool) []string {
+	var out []string
+	for g := range all {
+		out = append(out, g.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// users returns who in the pipeline calls for objects, each with the
+// operations that this comes to. A function that is handed the port only helps:
+// its callers count.
+func (r *reached) users() map[entry][]string {
+	all := map[entry]map[string]bool{}
+	for fn := range r.funcs {
+		if packageOf(fn) != "pipeline" || takesObjects(fn) {
+			continue
+		}
+		outer := fn
+		for outer.Parent() != nil {
+			outer = outer.Parent()
+		}
+		for operation := range r.objectCalls(fn, map[*ssa.Function]bool{}) {
+			if all[entryOf(outer)] == nil {
+				all[entryOf(outer)] = map[string]bool{}
+			}
+			all[entryOf(outer)][operation] = true
+		}
+	}
+	out := map[entry][]string{}
+	for user, operations := range all {
+		out[user] = slices.Sorted(maps.Keys(operations))
+	}
+	return out
+}
+
+func isObjects(typeName string) bool { return typeName == module+"/shared/pipeline.Objects" }
+
+func takesObjects(fn *ssa.Function) bool {
+	return slices.ContainsFunc(fn.Params, func(p *ssa.Parameter) bool { return isObjects(p.Type().String()) })
+}
+
+func (r *reached) objectCalls(fn *ssa.Function, seen map[*ssa.Function]bool) map[string]bool {
+	operations := map[string]bool{}
+	if seen[fn] {
+		return operations
+	}
+	seen[fn] = true
+	names := map[string]string{"Put": "s3.PutObject", "Get": "s3.GetObject", "List": "s3.ListObjectsV2", "Delete": "s3.DeleteObjects"}
+	for _, block := range fn.Blocks {
+		for _, instruction := range block.Instrs {
+			call, is := instruction.(ssa.CallInstruction)
+			if !is {
+				continue
+			}
+			common := call.Common()
+			switch {
+			case common.IsInvoke() && isObjects(common.Value.Type().String()):
+				operations[cmp.Or(names[common.Method.Name()], common.Method.Name())] = true
+			case common.StaticCallee() != nil && takesObjects(common.StaticCallee()):
+				maps.Copy(operations, r.objectCalls(common.StaticCallee(), seen))
+			}
+		}
+	}
+	return operations
+}
+
+// property walks down a tree.
+func property(tree any, path ...string) any {
+	for _, name := range path {
+		m, _ := tree.(map[string]any)
+		tree = m[name]
+	}
+	return tree
+}
+
+func parsed(t *testing.T, path string) *template.Template {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := template.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+func stack(t *testing.T, tt *template.Template, parameters map[string]string) *template.Stack {
+	t.Helper()
+	s, err := tt.Deploy(template.Deployment{Parameters: parameters})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestOnlyPagesOfPicturesGoToThePhotosQueue(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []run.Kind{run.SyncTask, run.PageTask, run.FinishTask} {
+		for _, dataType := range run.AllTypes() {
+			task := run.Task{Kind: kind, Type: dataType}
+			want := run.TasksQueue
+			if kind == run.PageTask && (dataType == run.UserPhotos || dataType == run.PresenterPhotos) {
+				want = run.PhotosQueue
+			}
+			if got := task.Queue(); got != want {
+				t.Errorf("a %s task of %s goes to the queue %s, not %s", kind, dataType, got, want)
+			}
+		}
+	}
+}
+
+func TestFunctionsMayDoWhatTheirCodeDoesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	comparePermissions(t, "../template.yaml")
+}
+
+func TestAWSFunctionsMayDoWhatTheirCodeDoesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	comparePermissions(t, transformed(t))
+}
+
+// transformed is the path of the template as CloudFormation gets it.
+func transformed(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("STOVASYNC_TEST_TEMPLATE")
+	if path == "" {
+		t.Skip("needs STOVASYNC_TEST_TEMPLATE: make test-aws sets it")
+	}
+	return path
+}
+
+func comparePermissions(t *testing.T, path string) {
+	t.Helper()
+	p, err := loadProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, used := parsed(t, path), map[entry]bool{}
+	for name, parameters := range map[string]map[string]string{"": nil, " with a key of one's own": {"KmsKeyArn": ownKey}} {
+		s := stack(t, plain, parameters)
+		for _, f := range s.Functions() {
+			folder := strings.ToLower(strings.TrimSuffix(f.ID, "Function"))
+			main := p.mains[folder]
+			if main == nil {
+				t.Errorf("%s has no main", f.ID)
+				continue
+			}
+			d := deployed{stack: s, function: f, folder: folder}
+			r := p.from(main, unreachable()[folder]...)
+			for user := range r.users() {
+				used[user] = true
+			}
+			need := d.needs(t, r)
+			if parameters != nil {
+				withKeys(s, need)
+			}
+			have, problems := grants(s, f.Role)
+			for _, problem := range problems {
+				t.Errorf("%s%s: %s", f.Role, name, problem)
+			}
+			if diff := gocmp.Diff(sorted(need), sorted(have)); diff != "" {
+				t.Errorf("%s%s (-what the code needs +what the role may):\n%s", f.Role, name, diff)
+			}
+		}
+	}
+	for user := range objects() {
+		if !used[user] {
+			t.Errorf("%s has to do with no objects any more", user)
+		}
+	}
+}

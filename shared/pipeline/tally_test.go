@@ -1,10 +1,13 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,12 +24,14 @@ type tallied struct {
 }
 
 // tally makes the world's handlers report.
-func (w *world) tally() *tallied {
+func (w *world) tally() *tallied { return w.tallyAndLog(w.steps.Log) }
+
+func (w *world) tallyAndLog(log *slog.Logger) *tallied {
 	sum := &tallied{types: map[run.DataType]pipeline.Progress{}, seen: map[queue.Outcome]int{}}
 	q := mortalQueue{w.queue, w.reaper}
 	for name := range w.handler {
 		w.handler[name] = queue.Handler(queue.HandlerConfig{
-			Worker: w.steps, Visibility: q, Dead: q, Queue: name, MaxReceives: maxReceives, Log: w.steps.Log,
+			Worker: w.steps, Visibility: q, Dead: q, Queue: name, MaxReceives: maxReceives, Log: log,
 			Now: w.clock.now, Rand: func() float64 { return 0.5 }, Ended: sum.add,
 		})
 	}
@@ -78,6 +83,39 @@ func TestWhatTasksReportSumsToWhatTheLedgerSays(t *testing.T) {
 		sum = w.tally()
 		sum.equal(t, w.sync(pipeline.Start{}))
 		same(t, "ends of the second run", 1, len(sum.ended))
+	}
+}
+
+// The numbers of the log are those of the ledger, one line a message.
+func TestTheLogOfTasksSumsToWhatTheLedgerSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.expo()
+	w.save()
+	var log bytes.Buffer
+	sum := w.tallyAndLog(slog.New(slog.NewJSONHandler(&log, nil)))
+	v := w.sync(pipeline.Start{})
+	type line struct {
+		Run, Type, Outcome                      string
+		Read, New, Changed, Unchanged, Rejected int
+		RunEnded                                string `json:"run_ended"`
+	}
+	got, lines, ended := map[run.DataType]run.Counts{}, 0, 0
+	for text := range strings.Lines(log.String()) {
+		var l line
+		w.must(json.Unmarshal([]byte(text), &l))
+		same(t, "run", v.Run, l.Run)
+		lines++
+		if l.RunEnded != "" {
+			ended++
+		}
+		got[run.DataType(l.Type)] = got[run.DataType(l.Type)].Plus(run.Counts{Read: l.Read, New: l.New, Changed: l.Changed, Unchanged: l.Unchanged, Rejected: l.Rejected})
+	}
+	same(t, "lines", sum.seen[queue.Done], lines)
+	same(t, "lines that tell the end of the run", 1, ended)
+	for typ, x := range v.Types {
+		want := run.Counts{Read: x.Read, New: x.New, Changed: x.Changed, Unchanged: x.Unchanged, Rejected: x.Rejected}
+		same(t, fmt.Sprint("logged rows of ", typ), want, got[typ])
 	}
 }
 

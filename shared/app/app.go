@@ -39,7 +39,7 @@ func (a *App) Close() error {
 // queue, in batches.
 func (a *App) Handler(q run.Queue) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return queue.Handler(queue.HandlerConfig{
-		Worker: a.Steps, Visibility: a.visibility, Hidden: a.hidden, Dead: a.Steps.Dead, Queue: q,
+		Worker: rekeyed{a.Steps, a.Secrets}, Visibility: a.visibility, Hidden: a.hidden, Dead: a.Steps.Dead, Queue: q,
 		MaxReceives: a.maxReceives, Scale: a.scale, RetryBaseOf: a.retryBaseOf, Log: a.Steps.Log, Ended: a.watch.message,
 	})
 }

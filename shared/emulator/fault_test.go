@@ -170,6 +170,10 @@ func TestAWSAKeyThatIsMissingOrWrongSaysSoAndIsMended(t *testing.T) {
 		code  fault.Code
 	}{
 		"no parameter": {code: fault.ConfigInvalid, spoil: func(w *world) error { return w.keys.Delete(w.t.Context(), "summit") }},
+		"a wrong key": {code: fault.StovaAuth, spoil: func(w *world) error {
+			w.key = "0000111122223333444455556666777788889999"
+			return w.keys.Put(w.t.Context(), "summit", w.key)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -115,12 +115,13 @@ func TestAWSATaskThatIsDeliveredTwiceAtOnceCountsOnce(t *testing.T) {
 	t.Parallel()
 	s := setting{
 		event: stovatest.Options{Seed: 14, Attendees: 8, Sessions: -1, Speakers: -1, Sponsors: -1, PhotoShare: 0.5},
-		more:  "dataTypes: [users, user-photos]\npageSize: 4\n",
+		more:  "dataTypes: [users, user-photos]\n",
 	}
 	s.stack.Twice = true
 	w := newWorld(t, s)
 	id := w.start()
 	w.complete(id)
+	w.idle()
 	w.counts(id, run.Users, 8)
 	w.sameAsEmbedded()
 }

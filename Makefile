@@ -79,7 +79,7 @@ FUNCTION_OS := linux
 FUNCTION_ARCH := arm64
 FUNCTION_BUILD = umask 022 && GOFLAGS= GOEXPERIMENT= GOARM64=v8.0 GOOS=$(FUNCTION_OS) GOARCH=$(FUNCTION_ARCH) CGO_ENABLED=0 \
 	go build -trimpath -buildvcs=false -tags lambda.norpc,nethttpomithttp2 -gcflags=all=-l \
-	-ldflags='-s -w -buildid=' -o $(ARTIFACTS_DIR)/bootstrap
+	-ldflags='-s -w -buildid=' -o "$(ARTIFACTS_DIR)/bootstrap"
 
 build-FanoutFunction:
 	$(FUNCTION_BUILD) ./functions/fanout

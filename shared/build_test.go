@@ -1,0 +1,133 @@
+package shared_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// maxBootstrap is the size that a function may have: Lambda loads it anew for
+// every process.
+const maxBootstrap = 15_000_000
+
+// TestAWSFunctionsAreSmallAndTheSameFromEveryFolder builds the functions by
+// the targets that `sam build` calls, from two copies of the source under
+// environments that differ, and zips them with the SAM CLI's own code. It is
+// among the tests of AWS because it takes a minute, and for that CLI.
+func TestAWSFunctionsAreSmallAndTheSameFromEveryFolder(t *testing.T) {
+	t.Parallel()
+	tools := os.Getenv("STOVASYNC_TEST_TOOLS") //nolint:forbidigo // it switches the test on; the product's settings are config's
+	if tools == "" {
+		t.Skip("STOVASYNC_TEST_TOOLS is not set; make test-aws sets it")
+	}
+	if _, err := os.Stat(filepath.Join(tools, "python")); err != nil {
+		t.Skip("no SAM CLI is installed; make test-aws installs it")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	plain := copySource(t, filepath.Join(t.TempDir(), "plain"))
+	other := copySource(t, filepath.Join(t.TempDir(), "other folder"))
+	for _, name := range []string{"Fanout", "Worker", "Photo", "Redrive"} {
+		a := buildFunction(ctx, t, plain, name)
+		b := buildFunction(ctx, t, other, name, "GOFLAGS=-tags=other -ldflags=-X=main.other=1", "GOARM64=v8.2,crypto", "PWD="+other, "USER=somebody", "TZ=Asia/Tokyo")
+		if a.sum != b.sum {
+			t.Errorf("%s: two folders gave two files: %x and %x", name, a.sum[:8], b.sum[:8])
+		}
+		if a.size >= maxBootstrap {
+			t.Errorf("%s: bootstrap has %d bytes, want less than %d", name, a.size, maxBootstrap)
+		}
+		t.Logf("%s: %d bytes", name, a.size)
+		za, zb := zipLikeSAM(ctx, t, tools, a.dir), zipLikeSAM(ctx, t, tools, b.dir)
+		if !bytes.Equal(za, zb) {
+			t.Errorf("%s: two folders gave two zips, of %d and %d bytes", name, len(za), len(zb))
+		}
+	}
+}
+
+// copySource copies what the functions are built from to a new folder.
+func copySource(t *testing.T, to string) string {
+	t.Helper()
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"go.mod", "go.sum", "Makefile", "functions", "shared"} {
+		from := filepath.Join("..", part)
+		err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			rel, err := filepath.Rel("..", name)
+			if err != nil {
+				return err
+			}
+			switch {
+			case d.IsDir() && d.Name() == "testdata":
+				return fs.SkipDir
+			case d.IsDir():
+				return os.MkdirAll(filepath.Join(to, rel), 0o700)
+			case strings.HasSuffix(name, "_test.go"):
+				return nil
+			}
+			data, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(to, rel), data, 0o600)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+type built struct {
+	dir  string // holds the bootstrap and nothing else
+	sum  [sha256.Size]byte
+	size int
+}
+
+// buildFunction builds a function as `sam build` does: in its own folder, by make.
+func buildFunction(ctx context.Context, t *testing.T, source, name string, env ...string) built {
+	t.Helper()
+	out := filepath.Join(source, ".aws-sam", name)
+	if err := os.MkdirAll(out, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "make", "build-"+name+"Function")
+	cmd.Dir, cmd.Env = source, slices.Concat(os.Environ(), []string{"ARTIFACTS_DIR=" + out}, env)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", name, err, text)
+	}
+	data, err := os.ReadFile(filepath.Join(out, "bootstrap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built{dir: out, sum: sha256.Sum256(data), size: len(data)}
+}
+
+// zipLikeSAM returns the zip that `sam deploy` uploads for a built function.
+func zipLikeSAM(ctx context.Context, t *testing.T, tools, dir string) []byte {
+	t.Helper()
+	const script = `import sys
+from samcli.lib.package.utils import make_zip_with_lambda_permissions as make
+make(sys.argv[1], sys.argv[2])`
+	name := filepath.Join(t.TempDir(), "code")
+	text, err := exec.CommandContext(ctx, filepath.Join(tools, "python"), "-c", script, name, dir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("zip: %v\n%s", err, text)
+	}
+	data, err := os.ReadFile(name + ".zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -24,7 +24,7 @@ const maxBootstrap = 15_000_000
 // among the tests of AWS because it takes a minute, and for that CLI.
 func TestAWSFunctionsAreSmallAndTheSameFromEveryFolder(t *testing.T) {
 	t.Parallel()
-	tools := os.Getenv("STOVASYNC_TEST_TOOLS") //nolint:forbidigo // it switches the test on; the product's settings are config's
+	tools := os.Getenv("STOVASYNC_TEST_TOOLS")
 	if tools == "" {
 		t.Skip("STOVASYNC_TEST_TOOLS is not set; make test-aws sets it")
 	}

@@ -66,7 +66,7 @@ func watchedAWS(cfg aws.Config, r settings.Resources, w *watch) *App {
 	// A loopback end point has no wildcard names for buckets.
 	objects := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = o.BaseEndpoint != nil })
 	secrets := secret.New(secret.Config{Client: ssm.NewFromConfig(cfg), Prefix: r.SecretPrefix, Meter: w.meter(cost.SSM)})
-	tables := store.Meter(w.meter(cost.DynamoDB))
+	tables := w.meter(cost.DynamoDB)
 	ledger := pipeline.Ledger{Items: store.NewItems(store.ItemsConfig{Client: db, Table: r.LedgerTable, Meter: tables})}
 	if w != nil {
 		w.ledger = ledger

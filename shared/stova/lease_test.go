@@ -222,8 +222,8 @@ func TestALaterBlockStandsAndAnEarlierOneChangesNothing(t *testing.T) {
 		l := &ledger{}
 		a, b := process(l, 360, 0), process(l, 360, 0)
 		start := time.Now()
-		for _, s := range []time.Duration{20, 60, 5} {
-			if err := a.Block(t.Context(), start.Add(s*time.Second)); err != nil {
+		for _, d := range []time.Duration{20 * time.Second, time.Minute, 5 * time.Second} {
+			if err := a.Block(t.Context(), start.Add(d)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,12 +10,14 @@
 package awscall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -181,39 +183,64 @@ func (c *Call) Error(op string, err error) error {
 // such as "dynamodb PutItem", and the service's code. The service's own text
 // may quote values and addresses, so it is kept for errors.As only; the one
 // thing that is taken from it is the name of an action that is not permitted.
+//
+// The next step tells the kinds apart: of what passes it is to try again later,
+// of a missing right to allow an action on a kind of resource.
 func Error(op string, err error) error {
 	reason := codeOf(err)
-	next := advice()[reason]
 	switch {
-	case next != "":
-	case reason == "" && errors.Is(err, context.Canceled):
-		reason, next = "interrupted", "try again later"
-	case reason == "" && errors.Is(err, context.DeadlineExceeded):
-		reason, next = "no time left", "try again later"
-	case reason == "":
-		reason, next = "no answer", "check the region, the credentials and the network"
+	case reason != "":
+		return fault.Wrap(fault.StoreUnavailable, err, op+": "+reason, nextStep(op, reason, err.Error()))
+	case errors.Is(err, context.Canceled):
+		return fault.Wrap(fault.StoreUnavailable, err, op+": interrupted", later)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fault.Wrap(fault.StoreUnavailable, err, op+": no time left", later)
 	default:
-		next = "try again later"
+		return fault.Wrap(fault.StoreUnavailable, err, op+": no answer", "check the region, the credentials and the network")
 	}
-	if m := forbidden().FindStringSubmatch(err.Error()); m != nil {
-		next = "allow " + m[1] + ", or use other credentials"
-	}
-	return fault.Wrap(fault.StoreUnavailable, err, op+": "+reason, next)
 }
 
-// advice says what to do about codes of AWS.
+// Refused is Error for one entry of a batch, which the service refused with a
+// code while the call itself went well.
+func Refused(op, code string) error {
+	return fault.New(fault.StoreUnavailable, op+": "+code, nextStep(op, code, ""))
+}
+
+const later = "try again later"
+
+// nextStep says what to do about a code of AWS; text is the service's own.
+func nextStep(op, code, text string) string {
+	if m := forbidden().FindStringSubmatch(text); m != nil {
+		return "allow " + m[1] + resourceOf(m[1]) + ", or use other credentials"
+	}
+	if slices.Contains([]string{"AccessDenied", "AccessDeniedException", "KmsAccessDenied"}, code) {
+		return "allow " + actionsOf(op) + ", or use other credentials"
+	}
+	if next := advice()[code]; next != "" {
+		return next
+	}
+	return later
+}
+
+// advice says what to do about codes of AWS that no waiting mends.
 func advice() map[string]string {
 	const (
 		rights  = "check the credentials and what they permit"
 		expired = "the credentials have expired: log in again"
 		missing = "check that the stack is deployed and its names are right"
+		clock   = "check the secret key and this machine's clock"
+		key     = "check the key that encrypts: it is disabled, about to be deleted, or gone"
+		invalid = "see the settings of the stack; trying again will not help"
 	)
 	return map[string]string{
-		"AccessDeniedException": rights, "AccessDenied": rights, "UnrecognizedClientException": rights, "InvalidClientTokenId": rights,
+		"UnrecognizedClientException": rights, "InvalidClientTokenId": rights, "InvalidAccessKeyId": rights,
 		"ExpiredToken": expired, "ExpiredTokenException": expired, "RequestExpired": expired,
-		"InvalidSignatureException": "check the secret key and this machine's clock", "SignatureDoesNotMatch": "check the secret key and this machine's clock",
+		"InvalidSignatureException": clock, "SignatureDoesNotMatch": clock,
 		"ResourceNotFoundException": missing, "NoSuchBucket": missing, "QueueDoesNotExist": missing,
 		"AWS.SimpleQueueService.NonExistentQueue": missing,
+		"InvalidKeyId": key, "KmsDisabled": key, "KmsInvalidState": key, "KmsNotFound": key,
+		"KMS.DisabledException": key, "KMS.NotFoundException": key, "KMS.KMSInvalidStateException": key,
+		"ValidationException": invalid, "InvalidMessageContents": invalid,
 	}
 }
 
@@ -221,6 +248,36 @@ func advice() map[string]string {
 // authorized to perform: dynamodb:GetItem on resource: …`.
 func forbidden() *regexp.Regexp {
 	return regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)
+}
+
+// actionsOf returns the actions that an operation needs, for services that
+// refuse without naming one. Most are called as their operation.
+func actionsOf(op string) string {
+	service, operation, _ := strings.Cut(op, " ")
+	special := map[string]string{
+		"s3 ListObjectsV2": "ListBucket", "s3 DeleteObjects": "DeleteObject",
+		"sqs SendMessageBatch": "SendMessage", "sqs ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+		"dynamodb TransactWriteItems": "UpdateItem",
+	}
+	action := service + ":" + cmp.Or(special[op], operation)
+	action += resourceOf(action)
+	if op == "ssm GetParameter" {
+		// The key's refusal comes under the same code, and without a name.
+		action += " and kms:Decrypt on its key"
+	}
+	return action
+}
+
+// resourceOf says on what kind of resource an action works.
+func resourceOf(action string) string {
+	service, _, _ := strings.Cut(action, ":")
+	kind := map[string]string{
+		"s3": "bucket", "sqs": "queue", "dynamodb": "table", "ssm": "parameter", "kms": "key", "lambda": "function", "cloudformation": "stack",
+	}[service]
+	if kind == "" {
+		return ""
+	}
+	return " on the " + kind
 }
 
 func codeOf(err error) string {

@@ -50,7 +50,7 @@ func TestCallIsTriedAgainAsItsErrorsDeserve(t *testing.T) {
 			again:    func(err error) bool { return strings.Contains(err.Error(), "Odd") },
 			attempts: 2,
 		},
-		"missing permission says what to check": {answers: []awstest.Answer{awstest.Fail(400, "AccessDeniedException")}, attempts: 1, want: "check the credentials"},
+		"missing permission says what to check": {answers: []awstest.Answer{awstest.Fail(400, "AccessDeniedException")}, attempts: 1, want: "allow sqs:PurgeQueue on the queue"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestErrorSaysWhatToDo(t *testing.T) {
 	tests := map[string]struct{ code, text, want string }{
 		"an action that is not permitted is named": {
 			"AccessDeniedException", "User: arn:aws:iam::123456789012:user/ada is not authorized to perform: sqs:PurgeQueue on resource: arn:aws:sqs:eu-central-1:123456789012:q because no identity-based policy allows it",
-			"STORE_UNAVAILABLE: sqs PurgeQueue: AccessDeniedException; allow sqs:PurgeQueue, or use other credentials",
+			"STORE_UNAVAILABLE: sqs PurgeQueue: AccessDeniedException; allow sqs:PurgeQueue on the queue, or use other credentials",
 		},
 		"expired credentials ask for a login": {"ExpiredTokenException", "invented", "STORE_UNAVAILABLE: sqs PurgeQueue: ExpiredTokenException; the credentials have expired: log in again"},
 		"a wrong clock is thought of":         {"SignatureDoesNotMatch", "invented", "STORE_UNAVAILABLE: sqs PurgeQueue: SignatureDoesNotMatch; check the secret key and this machine's clock"},

@@ -340,7 +340,7 @@ func TestAWSAFanOutThatFailsIsTriedAgain(t *testing.T) {
 	id := w.start()
 	w.complete(id)
 	w.sameAsEmbedded()
-	if !w.Function("FanoutFunction").Log().Contains("AccessDeniedException", "check the credentials and what they permit") {
+	if !w.Function("FanoutFunction").Log().Contains("AccessDeniedException", "on the table, or use other credentials") {
 		t.Error("the log does not tell what failed")
 	}
 	if n := w.left("SchedulesDlqUrl"); n != 0 {

@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"stovasync/shared/awscall"
-	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
 )
 
@@ -204,7 +203,7 @@ func undeleted(failed []types.Error) ([]string, error) {
 		case code == "InternalError" || code == "ServiceUnavailable" || awscall.Passes(code):
 			keys = append(keys, aws.ToString(f.Key))
 		default:
-			return nil, fault.New(fault.StoreUnavailable, "s3 DeleteObjects: "+code, "check the credentials and what they permit")
+			return nil, awscall.Refused("s3 DeleteObjects", code)
 		}
 	}
 	return keys, nil

@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"stovasync/shared/awscall"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
@@ -116,14 +118,36 @@ func (s *SQS) release(ctx context.Context, url *string, receipts map[string]stri
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWait)
 	defer cancel()
 	for chunk := range slices.Chunk(entries, batchSize) {
-		call := s.call("ChangeMessageVisibilityBatch", 0)
-		_, err := s.api.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
-			QueueUrl: url, Entries: chunk,
-		}, with(call))
-		if err != nil {
+		if err := s.showAgain(ctx, url, chunk); err != nil {
 			return
 		}
 	}
+}
+
+// showAgain makes up to ten letters visible. Entries that SQS could not take
+// are tried again until ctx ends; those that it refuses for what they are name
+// letters that are no longer hidden.
+func (s *SQS) showAgain(ctx context.Context, url *string, entries []types.ChangeMessageVisibilityBatchRequestEntry) error {
+	for attempt := 1; len(entries) > 0; attempt++ {
+		call := s.call("ChangeMessageVisibilityBatch", 0)
+		out, err := s.api.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{
+			QueueUrl: url, Entries: entries,
+		}, with(call))
+		if err != nil {
+			return err
+		}
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e types.ChangeMessageVisibilityBatchRequestEntry) bool {
+			return !slices.ContainsFunc(out.Failed, func(f types.BatchResultErrorEntry) bool {
+				return aws.ToString(f.Id) == aws.ToString(e.Id) && (!f.SenderFault || awscall.Passes(aws.ToString(f.Code)))
+			})
+		})
+		if len(entries) > 0 {
+			if err := s.policy.Wait(ctx, attempt); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Delete implements pipeline.DeadLetters.

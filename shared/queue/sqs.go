@@ -189,12 +189,13 @@ func unsent(entries []types.SendMessageBatchRequestEntry, out *sqs.SendMessageBa
 	})
 }
 
-// hopeless returns an error for an entry that SQS refuses for what it is.
+// hopeless returns an error for an entry that SQS refuses for what it is. To
+// the throttling of a key that encrypts a queue SQS says "sender's fault" too.
 func hopeless(failed []types.BatchResultErrorEntry) error {
 	for _, f := range failed {
 		code := aws.ToString(f.Code)
 		if f.SenderFault && !awscall.Passes(code) {
-			return fault.New(fault.StoreUnavailable, "sqs batch entry: "+code, "check what the role permits and the queue's settings")
+			return awscall.Refused("sqs SendMessageBatch", code)
 		}
 	}
 	return nil

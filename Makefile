@@ -9,7 +9,7 @@ STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test race check fmt build functions bench fuzz test-aws deploy clean \
+.PHONY: help run test race check fmt build functions bench bench-aws fuzz test-aws deploy clean \
 	build-FanoutFunction build-WorkerFunction build-PhotoFunction build-RedriveFunction
 
 help: ## print this help
@@ -42,6 +42,9 @@ functions: ## build the functions into dist/, as SAM does
 
 bench: ## measure the figures against the twin and print them as a table
 	STOVASYNC_FIGURES=1 go test ./shared/app -run '^TestFigures$$' -count=1 -timeout 30m -v
+
+bench-aws: ## measure start, memory and size of the built functions and print them as a table
+	STOVASYNC_FIGURES=1 .ci/moto/run.sh go test ./shared/emulator -run '^TestAWSFigures$$' -count=1 -timeout 15m -v
 
 fuzz: ## run each fuzz target for 20 seconds
 	@for p in $$(go list ./shared/...); do \

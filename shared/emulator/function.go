@@ -121,6 +121,20 @@ func (f *Function) sandbox(ctx context.Context) (*sandbox, error) {
 	return s, nil
 }
 
+// Start starts a process, waits for its first poll and keeps it for later. A
+// process that does not come so far is an error.
+func (f *Function) Start(ctx context.Context) error {
+	s, err := startSandbox(ctx, f.cfg.Program, f.environ(), &f.log)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.starts = append(f.starts, s.toPoll)
+	f.idle = append(f.idle, s)
+	return nil
+}
+
 // release takes a process back after an invocation.
 func (f *Function) release(s *sandbox) {
 	f.mu.Lock()

@@ -39,8 +39,8 @@ type Options struct {
 	Patience time.Duration
 	// Change, when set, changes a function before it exists.
 	Change func(logicalID string, c *FunctionConfig)
-	// Twice is MappingConfig.Twice for all mappings.
-	Twice bool
+	// Twice has the logical ids of the mappings whose MappingConfig.Twice is set.
+	Twice []string
 	// TempDir is where the processes put temporary files.
 	TempDir string
 }
@@ -209,7 +209,7 @@ func (s *Stack) startMappings(ctx context.Context, o Options) {
 			// Lambda's defaults; a mapping without a maximum starts at five.
 			BatchSize: cmp.Or(c.BatchSize, 10), Concurrency: cmp.Or(c.ScalingConfig.MaximumConcurrency, 5),
 			Partial:  slices.Contains(c.FunctionResponseTypes, "ReportBatchItemFailures"),
-			Patience: o.Patience, Visibility: s.Gateway.Visibility, Twice: o.Twice,
+			Patience: o.Patience, Visibility: s.Gateway.Visibility, Twice: slices.Contains(o.Twice, id),
 			Wake: s.Gateway.sent(afterLast(c.EventSourceArn, ":")),
 		})
 		s.mappings[id] = m

@@ -61,3 +61,24 @@ func TestProcessesOnOneStoreShareTheAccountsBudget(t *testing.T) {
 		t.Errorf("%d calls were made although the account is blocked", n)
 	}
 }
+
+// The run tells how often the vendor said 429, beside the calls it counted.
+func TestARunTellsItsThrottles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, small(70), stovatest.ServerOptions{}, "pageSize: 10\n")
+	w.faults("429:after=20,times=3,retry-after=1")
+	v := w.sync(run.Full)
+	if v.Throttles != 3 {
+		t.Errorf("the run tells %d throttles, the vendor sent 3", v.Throttles)
+	}
+	if v.APICalls != w.twin.Total() {
+		t.Errorf("the run tells %d calls, the vendor counted %d", v.APICalls, w.twin.Total())
+	}
+	sum := 0
+	for _, x := range v.Types {
+		sum += x.Throttles
+	}
+	if sum != v.Throttles {
+		t.Errorf("the types tell %d throttles, the run %d", sum, v.Throttles)
+	}
+}

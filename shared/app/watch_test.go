@@ -216,3 +216,25 @@ func TestNothingIsWatchedOnTheEmbeddedDefault(t *testing.T) {
 		t.Error("something costs")
 	}
 }
+
+// The time that telling takes is the function's too: it goes to the next task.
+func TestTheTimeOfABookingGoesToTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := watched(t, map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024"})
+		w.ledger.Items = slowItems{w.ledger.Items}
+		w.message(t.Context(), report(run.Users))
+		w.message(t.Context(), report(run.Users))
+		unit, _ := cost.Compute(1024, 0)
+		if got, want := ledgerItems(t, w, watchedRun)[0].Units[string(unit)], 1.999+1.999+0.3; math.Abs(got-want) > 1e-9 {
+			t.Errorf("%v GB-seconds, want %v", got, want)
+		}
+	})
+}
+
+type slowItems struct{ pipeline.Items }
+
+func (s slowItems) Write(ctx context.Context, writes ...pipeline.Write) error {
+	time.Sleep(300 * time.Millisecond)
+	return s.Items.Write(ctx, writes...)
+}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/queue"
 	"stovasync/shared/run"
@@ -215,4 +216,16 @@ func (c *countedItems) Get(ctx context.Context, k pipeline.Key) (pipeline.Item, 
 func (c *countedItems) Query(ctx context.Context, q pipeline.Query) iter.Seq2[pipeline.Item, error] {
 	c.reads++
 	return c.Items.Query(ctx, q)
+}
+
+// What the attempts of a failing page downloaded counts, as its calls do.
+func TestPicturesOfFailedAttemptsCount(t *testing.T) {
+	t.Parallel()
+	w := many(t, 2, 0)
+	w.vendor.pictures[files+"1.png"] = picture{err: fault.New(fault.PhotoHost, "the host is refused", "")}
+	sum := w.tally()
+	v := w.sync(pipeline.Start{})
+	same(t, "pages", pipeline.PagesView{Planned: 1, Failed: 1}, v.Types[run.UserPhotos].Pages)
+	same(t, "bytes", int64(maxReceives*len("picture 0")), v.Types[run.UserPhotos].PhotoBytes)
+	same(t, "reported bytes", v.PhotoBytes, sum.types[run.UserPhotos].Spent.PhotoBytes)
 }

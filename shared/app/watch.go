@@ -33,6 +33,7 @@ type watch struct {
 	ledger   pipeline.Ledger
 	prices   cost.Table
 	memoryMB int
+	byType   bool   // metrics of each data type too, not of the stack alone
 	instance string // names this process among those of a run
 	now      func() time.Time
 	log      *slog.Logger
@@ -65,13 +66,17 @@ func newWatch(stack string, lookup func(string) (string, bool), out io.Writer) (
 	if err != nil {
 		return nil, fault.Wrap(fault.ConfigInvalid, err, "PRICE_FACTOR: "+err.Error(), "set how much dearer than "+cost.Region+" the stack's region is, such as 1.15")
 	}
+	detail, _ := lookup("METRIC_DETAIL")
+	if detail != "" && detail != "stack" && detail != "type" {
+		return nil, fault.New(fault.ConfigInvalid, "METRIC_DETAIL is neither stack nor type", "set stack to pay for fewer metrics, type to see each data type")
+	}
 	memory, _ := lookup("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
 	mb, err := strconv.Atoi(cmp.Or(memory, "0"))
 	if err != nil {
 		mb = 0 // the runtime's own variable; without it no time is counted
 	}
 	return &watch{
-		stack: stack, prices: prices, memoryMB: mb, instance: rand.Text()[:12], now: time.Now, log: slog.Default(),
+		stack: stack, prices: prices, memoryMB: mb, byType: detail != "stack", instance: rand.Text()[:12], now: time.Now, log: slog.Default(),
 		out: metric.NewWriter(out), units: map[string]float64{},
 	}, nil
 }
@@ -234,7 +239,7 @@ func (w *watch) write(ctx context.Context, t run.DataType, values []metric.Value
 		Namespace: metric.Namespace, At: w.now(), Values: values,
 		Sets: [][]string{{metric.StackDimension}}, Dimensions: map[string]string{metric.StackDimension: w.stack},
 	}
-	if t != "" {
+	if t != "" && w.byType {
 		d.Sets = append(d.Sets, []string{metric.StackDimension, metric.TypeDimension})
 		d.Dimensions[metric.TypeDimension] = string(t)
 	}

@@ -194,11 +194,26 @@ func TestWhatAMalformedMessageUsedGoesToTheNext(t *testing.T) {
 	}
 }
 
-func TestAPriceFactorThatIsNoneIsRefused(t *testing.T) {
+func TestASettingThatIsNoneIsRefused(t *testing.T) {
 	t.Parallel()
-	_, err := newWatch("summit", func(name string) (string, bool) { return "cheap", name == "PRICE_FACTOR" }, io.Discard)
-	if fault.CodeOf(err) != fault.ConfigInvalid {
-		t.Errorf("error = %v, want %s", err, fault.ConfigInvalid)
+	for _, setting := range []string{"PRICE_FACTOR", "METRIC_DETAIL"} {
+		_, err := newWatch("summit", func(name string) (string, bool) { return "cheap", name == setting }, io.Discard)
+		if fault.CodeOf(err) != fault.ConfigInvalid || !strings.Contains(err.Error(), setting) {
+			t.Errorf("%s: error = %v, want %s", setting, err, fault.ConfigInvalid)
+		}
+	}
+}
+
+// Every metric has its price a month: teams may do without those of types.
+func TestMetricsMayBeOfTheStackAlone(t *testing.T) {
+	t.Parallel()
+	for detail, typed := range map[string]bool{"": true, "type": true, "stack": false} {
+		w, out := watched(t, map[string]string{"METRIC_DETAIL": detail})
+		w.message(t.Context(), report(run.Users))
+		got := sums(t, out)
+		if _, ok := got["users/"+metric.TaskAge]; ok != typed || got[metric.TaskAge] == 0 {
+			t.Errorf("with detail %q: %+v", detail, got)
+		}
 	}
 }
 

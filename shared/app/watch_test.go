@@ -197,7 +197,12 @@ func TestWhatAMalformedMessageUsedGoesToTheNext(t *testing.T) {
 func TestASettingThatIsNoneIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, setting := range []string{"PRICE_FACTOR", "METRIC_DETAIL"} {
-		_, err := newWatch("summit", func(name string) (string, bool) { return "cheap", name == setting }, io.Discard)
+		_, err := newWatch("summit", func(name string) (string, bool) {
+			if name == setting {
+				return "cheap", true
+			}
+			return "", false
+		}, io.Discard)
 		if fault.CodeOf(err) != fault.ConfigInvalid || !strings.Contains(err.Error(), setting) {
 			t.Errorf("%s: error = %v, want %s", setting, err, fault.ConfigInvalid)
 		}

@@ -20,6 +20,7 @@ import (
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
+	"stovasync/shared/template"
 )
 
 // redrive starts the redrive function as people do.
@@ -346,4 +347,29 @@ func TestAWSAFanOutThatFailsIsTriedAgain(t *testing.T) {
 	if n := w.left("SchedulesDlqUrl"); n != 0 {
 		t.Errorf("%d dead letters of schedules, want none", n)
 	}
+}
+
+// without takes a statement out of a role.
+func without(role, sid string) func(*template.Template) {
+	return func(t *template.Template) {
+		properties := t.Section("Resources")[role].(map[string]any)["Properties"].(map[string]any)
+		document := properties["Policies"].([]any)[0].(map[string]any)["PolicyDocument"].(map[string]any)
+		document["Statement"] = slices.DeleteFunc(document["Statement"].([]any), func(s any) bool { return s.(map[string]any)["Sid"] == sid })
+	}
+}
+
+func TestAWSARightThatARoleLacksIsFound(t *testing.T) {
+	t.Parallel()
+	s := users(27, 4)
+	s.more += "retryBaseSeconds: 0.001\n"
+	s.edit = without("WorkerRole", "ReadKeys")
+	s.refused = func(w *world) []string {
+		return []string{"WorkerFunction: ssm:GetParameter on arn:aws:ssm:eu-central-1:123456789012:parameter/stovasync/" + w.Name + "/summit"}
+	}
+	w := newWorld(t, s)
+	v := w.end(w.start())
+	if tv := v.Types[run.Users]; v.State != run.Failed || tv.Code != string(fault.StoreUnavailable) || !strings.Contains(tv.Error, "AccessDeniedException") {
+		t.Errorf("the run is %s, users %+v; want %s", v.State, tv, fault.StoreUnavailable)
+	}
+	w.await("the dead letter", func() bool { return w.left("TasksDlqUrl") == 1 })
 }

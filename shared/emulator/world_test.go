@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,6 +46,10 @@ var builds struct {
 }
 
 func TestMain(m *testing.M) {
+	if mode := os.Getenv(childEnv); mode != "" {
+		play(mode)
+		return
+	}
 	code := m.Run()
 	if builds.dir != "" {
 		_ = os.RemoveAll(builds.dir)
@@ -118,8 +123,10 @@ type setting struct {
 	server stovatest.ServerOptions
 	more   string // YAML that is added to the connection file
 	stack  emulator.Options
-	// refused says that the case asks for what roles do not permit.
-	refused bool
+	// edit changes the template; refused are the calls that roles then do not
+	// permit. There must be no others.
+	edit    func(*template.Template)
+	refused func(*world) []string
 }
 
 // small is an event with all eight types in it.
@@ -143,6 +150,9 @@ func newWorld(t *testing.T, s setting) *world {
 	awstest.Config(t) // skips without a stand-in
 	o := s.stack
 	o.Name, o.Template, o.Upstream, o.TempDir = "summit-"+strings.ToLower(rand.Text()[:10]), transformed(t), os.Getenv(awstest.Endpoint), t.TempDir()
+	if s.edit != nil {
+		s.edit(o.Template)
+	}
 	o.Program = func(function string) (string, error) { return bootstrap(t.Context(), function, runtime.GOARCH) }
 	if o.Patience == 0 {
 		o.Patience = patience
@@ -169,8 +179,13 @@ func (w *world) close(s setting) {
 	if err := w.Close(); err != nil {
 		w.t.Error(err)
 	}
-	if refused := w.Gateway.Refused(); len(refused) > 0 != s.refused {
-		w.t.Errorf("calls that roles do not permit: %q", refused)
+	var refused []string
+	if s.refused != nil {
+		refused = s.refused(w)
+	}
+	slices.Sort(refused)
+	if diff := cmp.Diff(refused, slices.Compact(slices.Sorted(slices.Values(w.Gateway.Refused()))), cmpopts.EquateEmpty()); diff != "" {
+		w.t.Errorf("calls that roles do not permit (-want +got):\n%s", diff)
 	}
 	for id, f := range w.Functions() {
 		for _, line := range f.Log().Lines() {

@@ -2,6 +2,8 @@ package cost
 
 import (
 	"math"
+	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,6 +81,20 @@ func TestAFactorMustBeANumberOfAPrice(t *testing.T) {
 	for in, want := range map[string]float64{"": 0, "1.15": 1.15} {
 		if got, err := ParseTable(in); err != nil || got.Factor != want {
 			t.Errorf("factor %q gives %+v, %v", in, got, err)
+		}
+	}
+}
+
+// docs/metrics.md names every unit there is.
+func TestThePageOfMetricsNamesTheUnits(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range prices() {
+		if !strings.Contains(string(page), "`"+string(p.Unit)+"`") {
+			t.Errorf("%s is not on the page", p.Unit)
 		}
 	}
 }

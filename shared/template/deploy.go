@@ -45,6 +45,7 @@ type Stack struct {
 	Resources  map[string]Resource
 	Outputs    map[string]string
 
+	kinds    map[string]identity
 	types    map[string]string
 	physical map[string]string
 	mappings map[string]any
@@ -60,7 +61,7 @@ func (t *Template) Deploy(d Deployment) (*Stack, error) {
 		Name: cmp.Or(d.Stack, "summit"), Region: cmp.Or(d.Region, "eu-central-1"),
 		Account: cmp.Or(d.Account, "123456789012"), Partition: cmp.Or(d.Partition, "aws"),
 		Parameters: map[string]any{}, Conditions: map[string]bool{}, Resources: map[string]Resource{}, Outputs: map[string]string{},
-		types: map[string]string{}, physical: d.Physical, mappings: t.Section("Mappings"),
+		kinds: identities(), types: map[string]string{}, physical: d.Physical, mappings: t.Section("Mappings"),
 	}
 	problems := s.takeParameters(t.Section("Parameters"), d.Parameters)
 	r := resolver{stack: s, conditions: t.Section("Conditions"), busy: map[string]bool{}}

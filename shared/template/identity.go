@@ -55,7 +55,7 @@ func (s *Stack) name(id string) string {
 
 // ref returns what `Ref` of a resource gives.
 func (s *Stack) ref(id string) (string, error) {
-	kind, ok := identities()[s.types[id]]
+	kind, ok := s.kinds[s.types[id]]
 	if !ok {
 		return "", fmt.Errorf("ref of %s: nothing is known of type %s", id, cmp.Or(s.types[id], "(none)"))
 	}
@@ -67,7 +67,7 @@ func (s *Stack) ref(id string) (string, error) {
 
 // attribute returns what `GetAtt` of a resource gives.
 func (s *Stack) attribute(id, attribute string) (string, error) {
-	kind, ok := identities()[s.types[id]]
+	kind, ok := s.kinds[s.types[id]]
 	if !ok {
 		return "", fmt.Errorf("%s of %s: nothing is known of type %s", attribute, id, cmp.Or(s.types[id], "(none)"))
 	}

@@ -39,8 +39,8 @@ func (w *world) tasks(what string) []emulator.Delivery {
 
 const pageTask, syncTask = `"kind":"page"`, `"kind":"sync"`
 
-// read is how many rows each type run has read: a row that is counted twice,
-// or not at all, shows here.
+// counts holds how many rows a type run has read: one that is counted twice, or
+// not at all, shows here.
 func (w *world) counts(id string, t run.DataType, read int) {
 	w.t.Helper()
 	c := w.view(id).Types[t].Counts
@@ -75,10 +75,11 @@ func TestAWSAWorkerKilledInTheMiddleOfAPageLosesNothing(t *testing.T) {
 func TestAWSAWorkerThatSeesItsTimeLimitHandsTheRestOfItsPageOn(t *testing.T) {
 	t.Parallel()
 	s := users(12, 36)
-	// 5 s are kept for the answer and 20 s for storing: a second is left for rows.
-	s.stack.Change = worker(func(c *emulator.FunctionConfig) { c.Timeout = 26 * time.Second })
+	// 5 s are kept for the answer and 20 s for storing: four are left for rows,
+	// of which four are fetched at once.
+	s.stack.Change = worker(func(c *emulator.FunctionConfig) { c.Timeout = 29 * time.Second })
 	w := newWorld(t, s)
-	w.faults("slow:endpoint=getAttendee,delay=300ms")
+	w.faults("slow:endpoint=getAttendee,delay=700ms")
 	id := w.start()
 	v := w.complete(id)
 	w.counts(id, run.Users, 36)

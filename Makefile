@@ -51,8 +51,8 @@ fuzz: ## run each fuzz target for 20 seconds
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s $$p || exit 1; done; done
 
-test-aws: ## the adapters' contract suite against moto, which it installs by itself
-	.ci/moto/run.sh go test -count=1 -timeout 10m -run '^TestAWS' ./shared/...
+test-aws: ## adapters, template and built functions against moto, which it installs by itself
+	.ci/moto/run.sh go test -count=1 -timeout 30m -run '^TestAWS' ./shared/... ./cmd/...
 
 deploy: ## sam build and sam deploy --guided
 	sam build && sam deploy --guided

@@ -18,7 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"stovasync/shared/app"
+	"stovasync/shared/awscall"
 	"stovasync/shared/awscall/awstest"
 	"stovasync/shared/config"
 	"stovasync/shared/fault"
@@ -259,6 +262,28 @@ func TestADryRedriveAsksTheFunctionAndFollowsNothing(t *testing.T) {
 	got, _ := json.Marshal(c.asked(t, "live-redrive"))
 	if want := `{"all":true,"cause":"STOVA_SERVER","connection":"summit","dry_run":true}`; string(got) != want {
 		t.Errorf("event = %s, want %s", got, want)
+	}
+}
+
+func TestWhatThePermissionsRefuseIsToldFromWhatFails(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		code string
+		want bool
+	}{
+		"a right is missing":   {"AccessDeniedException", true},
+		"S3 spells it shorter": {"AccessDenied", true},
+		"a table is throttled": {"ThrottlingException", false},
+		"the key is too old":   {"ExpiredTokenException", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := fmt.Errorf("key: %w", awscall.Error("ssm GetParameter", &smithy.GenericAPIError{Code: tt.code}))
+			if got := app.IsDenied(err); got != tt.want {
+				t.Errorf("IsDenied(%v) = %v", err, got)
+			}
+		})
 	}
 }
 

@@ -68,7 +68,7 @@ type promise struct {
 }
 
 func promises() []promise {
-	return slices.Concat(deployPromises(), schedulePromises(), queuePromises(), functionPromises(), storePromises(),
+	return slices.Concat(deployPromises(), schedulePromises(), eventPromises(), queuePromises(), taskPromises(), functionPromises(), storePromises(),
 		keyPromises(), rolePromises(), alarmPromises(), parameterPromises())
 }
 
@@ -192,6 +192,12 @@ func schedulePromises() []promise {
 			}
 			return p
 		}},
+	}
+}
+
+// eventPromises is about what becomes of events, and who may do without them.
+func eventPromises() []promise {
+	return []promise{
 		{"events that fan-out failed on are tried again and kept", func(s subject) (p problems) {
 			config := invokeConfig(s.plain, "FanoutFunction")
 			p.want("fan-out's destination of failures", property(config, "DestinationConfig", "OnFailure", "Destination"), s.plain.ARN("ScheduleDeadLetters"))
@@ -226,8 +232,12 @@ func invokeConfig(s *template.Stack, id string) map[string]any {
 
 const mapping = "AWS::Lambda::EventSourceMapping"
 
+// feeds says which queue each function takes its tasks from.
+func feeds() map[string]string {
+	return map[string]string{"WorkerFunction": "TasksQueue", "PhotoFunction": "PhotosQueue"}
+}
+
 func queuePromises() []promise {
-	feeds := map[string]string{"WorkerFunction": "TasksQueue", "PhotoFunction": "PhotosQueue"}
 	return []promise{
 		{"each queue of tasks feeds its function, a task at a time, and each failure counts for itself", func(s subject) (p problems) {
 			fed := map[string]string{}
@@ -239,7 +249,7 @@ func queuePromises() []promise {
 					p.add("%s is switched off", r.ID)
 				}
 			}
-			p.want("what feeds whom", fed, feeds)
+			p.want("what feeds whom", fed, feeds())
 			return p
 		}},
 		{"mappings are bounded by parameters, and no function keeps concurrency for itself", func(s subject) (p problems) {
@@ -258,10 +268,16 @@ func queuePromises() []promise {
 			}
 			return p
 		}},
+	}
+}
+
+// taskPromises is about what becomes of a task.
+func taskPromises() []promise {
+	return []promise{
 		{"functions have five minutes, and a task is hidden for six times as long", func(s subject) (p problems) {
 			for _, f := range s.plain.Functions() {
 				p.want(f.ID+"'s time limit", f.Timeout, 300)
-				if queue, ok := feeds[f.ID]; ok {
+				if queue, ok := feeds()[f.ID]; ok {
 					p.want(queue+"'s visibility", properties(s.plain, queue, "VisibilityTimeout"), 6*f.Timeout)
 				}
 				p.want(f.ID+"'s idea of it", f.Environment["VISIBILITY_SECONDS"], 6*f.Timeout)
@@ -293,7 +309,7 @@ func queuePromises() []promise {
 		{"the worker and the photo worker may be started by what they send, the others need not", func(s subject) (p problems) {
 			for _, f := range s.plain.Functions() {
 				want := any(nil)
-				if feeds[f.ID] != "" {
+				if feeds()[f.ID] != "" {
 					want = "Allow"
 				}
 				p.want(f.ID+"'s recursion", f.Properties["RecursiveLoop"], want)

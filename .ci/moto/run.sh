@@ -46,4 +46,4 @@ export STOVASYNC_TEST_AWSCLI="$PWD/.venv/aws/bin"
 
 mkdir -p .venv/bin
 go build -o .venv/bin/moto-proxy ./.ci/moto/proxy
-exec .venv/bin/moto-proxy -server .venv/moto/bin/moto_server -expect "${MOTO_EXPECT-dynamodb,sqs,s3,ssm}" -- "$@"
+exec .venv/bin/moto-proxy -server .venv/moto/bin/moto_server -expect "${MOTO_EXPECT-dynamodb,sqs,s3,ssm,cloudformation}" -- "$@"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -70,18 +71,18 @@ func newCloud(t *testing.T) cloud {
 	return c
 }
 
-// deploy deploys a stack with a name of its own. Close ends it.
-func (c cloud) deploy(ctx context.Context, tempDir string) (*emulator.Stack, error) {
-	return emulator.Deploy(ctx, emulator.Options{
-		Name: "story-" + strings.ToLower(rand.Text()[:10]), Template: c.template, Upstream: c.upstream, TempDir: tempDir,
-		Patience: 300 * time.Millisecond, // a task that failed, or an event
-		Program: func(function string) (string, error) {
-			if path, ok := c.programs[function]; ok {
-				return path, nil
-			}
-			return "", fmt.Errorf("function %s was not built", function)
-		},
-	})
+// deploy deploys a stack, with a name of its own unless o has one. Close ends it.
+func (c cloud) deploy(ctx context.Context, o emulator.Options) (*emulator.Stack, error) {
+	o.Name = cmp.Or(o.Name, "story-"+strings.ToLower(rand.Text()[:10]))
+	o.Template, o.Upstream = c.template, c.upstream
+	o.Patience = 300 * time.Millisecond // of a task that failed, or an event
+	o.Program = func(function string) (string, error) {
+		if path, ok := c.programs[function]; ok {
+			return path, nil
+		}
+		return "", fmt.Errorf("function %s was not built", function)
+	}
+	return emulator.Deploy(ctx, o)
 }
 
 type stackKey struct{}
@@ -89,7 +90,7 @@ type stackKey struct{}
 // operator deploys a stack for a story and gives it the environment of an operator.
 func (c cloud) operator(env *testscript.Env) error {
 	ctx, cancel := context.WithCancel(context.Background())
-	stack, err := c.deploy(ctx, env.WorkDir)
+	stack, err := c.deploy(ctx, emulator.Options{TempDir: env.WorkDir})
 	if err != nil {
 		cancel()
 		return err

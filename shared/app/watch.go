@@ -42,7 +42,7 @@ type watch struct {
 	out     *metric.Writer
 	units   map[string]float64 // used, not booked
 	elapsed time.Duration      // of the function's time, not booked
-	totals  []*total           // of the runs worked for, the latest last
+	totals  []*total           // of the runs worked for, the one worked for last at the end
 	runs    int                // totals ever made
 }
 
@@ -52,9 +52,10 @@ type total struct {
 	used     pipeline.Usage
 }
 
-// remembered is how many runs a process knows its totals of. One that it has
-// forgotten and works for again gets a further item.
-const remembered = 16
+// remembered is how many runs a process knows its totals of: more than are
+// under way at once, since one that it has forgotten and works for again gets a
+// further item, and every look at a run reads all of its items.
+const remembered = 256
 
 // bookTimeout bounds the one write that follows a task.
 const bookTimeout = 3 * time.Second
@@ -132,7 +133,10 @@ func (w *watch) message(ctx context.Context, r queue.Report) {
 	if r.Task.Run == "" {
 		return // nobody's: what it used goes to the next
 	}
-	usd := w.book(ctx, r.Task.Run)
+	usd := 0.0
+	if r.Tally.Found() { // else its item would be all that there is of the run
+		usd = w.book(ctx, r.Task.Run)
+	}
 	w.tell(ctx, r.Tally, r.Task.Type, usd, metric.Value{Name: metric.TaskAge, Unit: metric.Seconds, N: r.Age.Seconds()})
 }
 
@@ -162,18 +166,28 @@ func (w *watch) settle(id string) (total, pipeline.Usage) {
 	}
 	used := pipeline.Usage{Units: w.units, USD: w.prices.USD(w.units)}
 	w.units, w.elapsed = map[string]float64{}, 0
+	t := w.recall(id)
+	t.used = t.used.Plus(used)
+	return *t, used
+}
+
+// recall returns the total of a run and makes it the last to be forgotten.
+func (w *watch) recall(id string) *total {
 	i := slices.IndexFunc(w.totals, func(t *total) bool { return t.run == id })
-	if i < 0 {
+	var t *total
+	switch {
+	case i >= 0:
+		t = w.totals[i]
+		w.totals = slices.Delete(w.totals, i, i+1)
+	default:
+		t = &total{run: id, key: fmt.Sprintf("%s-%d", w.instance, w.runs)}
+		w.runs++
 		if len(w.totals) == remembered {
 			w.totals = slices.Delete(w.totals, 0, 1)
 		}
-		w.totals = append(w.totals, &total{run: id, key: fmt.Sprintf("%s-%d", w.instance, w.runs)})
-		i = len(w.totals) - 1
-		w.runs++
 	}
-	t := w.totals[i]
-	t.used = t.used.Plus(used)
-	return *t, used
+	w.totals = append(w.totals, t)
+	return t
 }
 
 // tell writes metrics: one document for each type that moved, and for the

@@ -5,13 +5,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -78,10 +81,16 @@ func sums(t *testing.T, out io.Reader) map[string]float64 {
 }
 
 func report(typ run.DataType) queue.Report {
-	task := run.Task{Kind: run.PageTask, Connection: "summit", Run: watchedRun, Type: typ, Page: "1"}
+	return reportOf(watchedRun, typ)
+}
+
+func reportOf(id string, typ run.DataType) queue.Report {
+	task := run.Task{Kind: run.PageTask, Connection: "summit", Run: id, Type: typ, Page: "1"}
+	tally := pipeline.NewTally(task, 2500*time.Millisecond)
+	tally.FoundRun()
 	return queue.Report{
 		Task: task, Outcome: queue.Done, Acked: true, Age: 2500 * time.Millisecond, Duration: 1999 * time.Millisecond,
-		Tally: pipeline.NewTally(task, 2500*time.Millisecond),
+		Tally: tally,
 	}
 }
 
@@ -159,10 +168,7 @@ func TestTotalsSurviveALostWriteAndAForgottenRun(t *testing.T) {
 		t.Errorf("totals %+v, want both tasks", got)
 	}
 	for i := range remembered {
-		r := report(run.Users)
-		r.Task.Run = strings.Replace(watchedRun, "09", string(rune('0'+i/10))+string(rune('0'+i%10)), 1)
-		r.Task.Run = strings.Replace(r.Task.Run, "3f2a", "aaaa", 1)
-		w.message(t.Context(), r)
+		w.message(t.Context(), reportOf(fmt.Sprintf("20310304T090000Z-%08x", i), run.Users))
 	}
 	w.message(t.Context(), report(run.Users))
 	sum := 0.0
@@ -176,6 +182,74 @@ func TestTotalsSurviveALostWriteAndAForgottenRun(t *testing.T) {
 		t.Errorf("%d runs are remembered, want %d", len(w.totals), remembered)
 	}
 }
+
+func TestAProcessKeepsOneItemForEachRunItWorksForByTurns(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		runs, turns int
+		between     bool // the first run has a task after each task of another
+	}{
+		"the runs of twenty connections":                    {20, 100, false},
+		"a run that is worked for among more than it keeps": {remembered + 50, 1, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := watched(t, nil)
+			id := func(i int) string { return fmt.Sprintf("20310304T090000Z-%08x", i) }
+			for range tt.turns {
+				for i := range tt.runs {
+					w.message(t.Context(), reportOf(id(i), run.Users))
+					if tt.between {
+						w.message(t.Context(), reportOf(id(0), run.Users))
+					}
+				}
+			}
+			for i := range tt.runs {
+				if n := len(ledgerItems(t, w, id(i))); n != 1 {
+					t.Fatalf("%d items of totals for run %d, want 1", n, i)
+				}
+			}
+		})
+	}
+}
+
+func TestATaskOfARunThatDoesNotExistWritesNothing(t *testing.T) {
+	t.Parallel()
+	w, _ := watched(t, nil)
+	a := &App{Steps: &pipeline.Steps{Ledger: w.ledger, Dead: deaf{}, Log: slog.New(slog.DiscardHandler)}, visibility: deaf{}, watch: w}
+	handle := func(id string) {
+		body, err := json.Marshal(run.Task{Kind: run.PageTask, Connection: "summit", Run: id, Type: run.Users, Page: "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Handler(run.TasksQueue)(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "1", Body: string(body)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	handle(watchedRun)
+	for it, err := range w.ledger.Items.Query(t.Context(), pipeline.Query{PK: "RUN#" + watchedRun}) {
+		t.Errorf("item %s of a run that does not exist (%v)", it.SK, err)
+	}
+	// Of one that does, the same task is booked, with what the other used. That
+	// the connection is gone fails the task; it was worked for all the same.
+	const there = "20310304T100000Z-3f2a0b1c"
+	doc := []byte(`{"id":"` + there + `","connection":"summit"}`)
+	if err := w.ledger.Items.Write(t.Context(), pipeline.Write{Key: pipeline.Key{PK: "CONN#summit", SK: "RUN#" + there}, Version: pipeline.AnyVersion, Doc: doc}); err != nil {
+		t.Fatal(err)
+	}
+	handle(there)
+	if got := ledgerItems(t, w, there); len(got) != 1 || got[0].Units["lambda_requests"] != 2 {
+		t.Errorf("totals %+v, want both invocations", got)
+	}
+}
+
+// deaf is a queue that takes whatever is told of a message.
+type deaf struct{ pipeline.DeadLetters }
+
+func (deaf) ChangeVisibility(context.Context, run.Queue, string, time.Duration) error { return nil }
+
+func (deaf) Bury(context.Context, run.Task) error { return nil }
 
 type brokenItems struct{ pipeline.Items }
 

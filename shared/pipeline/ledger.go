@@ -61,6 +61,8 @@ type TypeRun struct {
 	Activity time.Time `json:"activity"`
 	// Resent is when repair sent the type's tasks once more.
 	Resent time.Time `json:"resent,omitzero"`
+	// Rechecked is when repair last sent the one task the type waits for.
+	Rechecked time.Time `json:"rechecked,omitzero"`
 }
 
 // Counts returns the type run's numbers: those of its pages and of its finish.
@@ -68,6 +70,9 @@ func (t TypeRun) Counts() run.Counts { return t.Pages.Plus(t.Finish) }
 
 // settled reports whether planning has finished and no page is outstanding.
 func (t TypeRun) settled() bool { return t.Planning && t.Done+t.Failed == t.Planned }
+
+// finishable reports whether a finish has anything to do.
+func (t TypeRun) finishable() bool { return t.settled() && (!t.State.Ended() || t.mended()) }
 
 // mended reports whether a partial type run has no failed page left.
 func (t TypeRun) mended() bool { return t.State == run.Partial && t.Failed == 0 }

@@ -65,7 +65,7 @@ func (s *Steps) repair(ctx context.Context, connection string, quiet time.Durati
 func (s *Steps) mend(ctx context.Context, all []TypeRun) error {
 	for _, tr := range all {
 		if tr.mended() {
-			if err := s.check(ctx, tr); err != nil {
+			if err := s.recheck(ctx, tr, all); err != nil {
 				return err
 			}
 		}
@@ -75,10 +75,40 @@ func (s *Steps) mend(ctx context.Context, all []TypeRun) error {
 
 // recheck repeats what the end of a step may have left undone.
 func (s *Steps) recheck(ctx context.Context, tr TypeRun, all []TypeRun) error {
-	if tr.State == run.Waiting && gateOpen(tr.Type, all) {
+	woken := tr.State == run.Waiting && gateOpen(tr.Type, all)
+	if !woken && !tr.finishable() {
+		return nil
+	}
+	if mine, err := s.recheckDue(ctx, tr); err != nil || !mine {
+		return err
+	}
+	if woken {
 		return storeError(s.Tasks.Send(ctx, syncTask(tr)))
 	}
 	return s.check(ctx, tr)
+}
+
+// recheckDue reports whether a task of a type run is to be sent once more, and
+// writes that it is. Everybody who follows a run repairs it once a minute: a
+// task that waits in its queue, or a finish that takes long, must not be sent
+// by each of them each time. A task that was sent by nobody is sent at once; a
+// finish that has begun, and what was sent once more, has a visibility period.
+func (s *Steps) recheckDue(ctx context.Context, tr TypeRun) (bool, error) {
+	now, due := s.now(), false
+	_, err := s.Ledger.modifyTypeRun(ctx, tr.Run, tr.Type, func(tr *TypeRun) bool {
+		var last time.Time
+		switch {
+		case tr.Rechecked.After(tr.Activity):
+			last = tr.Rechecked
+		case tr.State == run.Finishing:
+			last = tr.Activity
+		}
+		if due = last.IsZero() || !now.Before(last.Add(s.visibility())); due {
+			tr.Rechecked = now
+		}
+		return due
+	})
+	return due, err
 }
 
 // lost deals with a run in which nothing moves.

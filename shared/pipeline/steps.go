@@ -138,6 +138,7 @@ func (s *Steps) Do(ctx context.Context, t run.Task) error {
 		s.log().WarnContext(ctx, "task of a run that is not in the ledger", "run", t.Run, "type", t.Type, "kind", t.Kind)
 		return nil
 	}
+	tallyOf(ctx).FoundRun()
 	active, err := s.Ledger.Active(ctx, t.Connection)
 	if err != nil {
 		return err
@@ -202,7 +203,7 @@ func (s *Steps) failType(ctx context.Context, t run.Task, cause error) error {
 // check sends the finish task when the sum is true. Whoever may have made it
 // true calls it; two finish tasks do no harm.
 func (s *Steps) check(ctx context.Context, tr TypeRun) error {
-	if !tr.settled() || tr.State.Ended() && !tr.mended() {
+	if !tr.finishable() {
 		return nil
 	}
 	return storeError(s.Tasks.Send(ctx, run.Task{Kind: run.FinishTask, Connection: tr.Connection, Run: tr.Run, Type: tr.Type}))

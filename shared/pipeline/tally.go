@@ -48,6 +48,7 @@ type Tally struct {
 	mu    sync.Mutex
 	types map[run.DataType]Progress
 	runs  []run.State
+	found bool
 }
 
 // NewTally returns the Tally of a task that was sent so long ago. The zero Task
@@ -70,6 +71,23 @@ func (t *Tally) Ended() []run.State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.runs)
+}
+
+// FoundRun notes that the ledger holds the task's run.
+func (t *Tally) FoundRun() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.found = true
+}
+
+// Found reports whether the ledger was seen to hold the task's run.
+func (t *Tally) Found() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.found
 }
 
 type tallyKey struct{}

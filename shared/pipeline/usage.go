@@ -40,7 +40,8 @@ const (
 
 // PutUsage replaces what one process, instance, has used for a run so far. It
 // is written without looking: every process has an item of its own, and writes
-// all that it knows. Writing it twice changes nothing.
+// all that it knows. Writing it twice changes nothing. Like the rest of a run's
+// history the item does not expire.
 func (l Ledger) PutUsage(ctx context.Context, id, instance string, u Usage) error {
 	w, err := put(Key{runPK(id), totalPrefix + instance}, AnyVersion, u)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/charmap"
+
+	"stovasync/shared/fault"
 )
 
 const (
@@ -81,6 +83,10 @@ func (c *Client) take(ctx context.Context, r request) *failure {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return &failure{kind: ended, cause: ctx.Err()}
+	case fault.CodeOf(err) != "": // it may wrap a deadline too: the ledger's own
+		return &failure{kind: passed, cause: fmt.Errorf("%s: rate budget: %w", r.subject(), err)}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{kind: noRoom, cause: context.DeadlineExceeded}
 	case ctx.Err() != nil:

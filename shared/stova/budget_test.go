@@ -173,13 +173,17 @@ func (b brokenBudget) Block(context.Context, time.Time) error { return b.block }
 func TestTheBudgetsOwnErrorsKeepTheirCode(t *testing.T) {
 	t.Parallel()
 	away := fault.New(fault.StoreUnavailable, "ledger: throttled", "")
-	for name, b := range map[string]brokenBudget{"taking": {take: away}, "blocking": {block: away}} {
+	late := fault.Wrap(fault.StoreUnavailable, context.DeadlineExceeded, "ledger: no time left", "")
+	for name, b := range map[string]brokenBudget{
+		"taking a call": {take: away}, "blocking the account": {block: away},
+		"a ledger that runs out of time is no rate that is used up": {take: late},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := &vendor{script: func(string, int, url.Values) answer { return answer{status: 429} }}
 			c := fake(t, v, func(cfg *Config) { cfg.Budget = b })
 			_, err := c.Row(t.Context(), run.Attendees, "1")
-			if fault.CodeOf(err) != fault.StoreUnavailable {
+			if fault.CodeOf(err) != fault.StoreUnavailable || fault.IsOutOfTime(err) {
 				t.Errorf("error = %v, want %s", err, fault.StoreUnavailable)
 			}
 		})

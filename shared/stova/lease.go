@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -26,6 +27,32 @@ type Rate struct {
 type RateWindow struct {
 	Start time.Time `json:"start"`
 	Used  int       `json:"used"` // calls leased in it
+	// By is who leased them, by how many calls the window holds at the rate
+	// that their connections state.
+	By map[int]int `json:"by,omitempty"`
+}
+
+// room returns how many calls may still be leased by those whose windows hold
+// size. Connections of one account may state other rates: each rate gets no
+// more than its own calls, and all together no more than the highest of those
+// that lease in this window. Were a rate to count the others' calls as its own,
+// it would get none beside a higher one.
+func (w RateWindow) room(size int) int {
+	most := size
+	for other := range w.By {
+		most = max(most, other)
+	}
+	return min(size-w.By[size], most-w.Used)
+}
+
+// with returns the window with n more calls leased.
+func (w RateWindow) with(size, n int) RateWindow {
+	by := maps.Clone(w.By) // others may read the old one
+	if by == nil {
+		by = map[int]int{}
+	}
+	by[size] += n
+	return RateWindow{Start: w.Start, Used: w.Used + n, By: by}
 }
 
 // ErrStale is returned by Rates.Save when somebody else saved meanwhile.
@@ -56,9 +83,10 @@ type LeaseConfig struct {
 // Clocks need not agree. A window is the latest that anybody has opened, and a
 // process ends it when its own clock says so, or when it has seen it for a
 // window's length: so one clock that is ahead speeds nobody up, and one that is
-// behind slows nobody down. No window ever holds more than its calls; where
-// clocks are d apart, a minute may hold the windows of d more, since each
-// leaves a window by its own clock.
+// behind slows nobody down. No window ever holds more than its calls, which are
+// those of the highest rate that is used in it; where clocks are d apart, a
+// minute may hold the windows of d more, since each leaves a window by its own
+// clock.
 type LeasedBudget struct {
 	cfg    LeaseConfig
 	size   int
@@ -78,7 +106,14 @@ type LeasedBudget struct {
 
 	mu      sync.Mutex // Block must not wait for a lease under way
 	blocked time.Time  // by our clock
-	shared  time.Time  // the part of blocked that the ledger knows of
+	shared  time.Time  // what of it the ledger holds, by our clock
+	heeded  block      // what the ledger holds, as it was written
+}
+
+// block is a block as a ledger holds it, by its writer's clock.
+type block struct {
+	until   time.Time
+	seconds float64
 }
 
 // How long leases and their bookkeeping are.
@@ -90,6 +125,8 @@ const (
 	leaseShare = 64
 	// rateLife is how long a rate is kept after it was last of use.
 	rateLife = time.Hour
+	// lostWrites is how many writes whose outcome is unknown one caller bears.
+	lostWrites = 2
 	// wakeSpread keeps processes that wait for one window from coming at once.
 	wakeSpread = 50 * time.Millisecond
 )
@@ -170,7 +207,7 @@ func (b *LeasedBudget) late(rest time.Duration) time.Duration {
 // lease takes calls from the shared window, one of them for the caller, or
 // returns how long to wait.
 func (b *LeasedBudget) lease(ctx context.Context) (time.Duration, error) {
-	for attempt := 0; ; attempt++ {
+	for attempt, lost := 0, 0; ; attempt++ {
 		// Alone, we need not read: the write says whether that is still so. An
 		// item that may have expired meanwhile is read.
 		known := b.fresh && attempt == 0 && b.cfg.Now().Sub(b.seen) < rateLife/2
@@ -184,21 +221,22 @@ func (b *LeasedBudget) lease(ctx context.Context) (time.Duration, error) {
 			return wait, nil
 		}
 		w := b.window(now)
-		n := min(max(leaseCalls, b.size/leaseShare), b.size-w.Used)
+		n := min(max(leaseCalls, b.size/leaseShare), w.room(b.size))
 		if n <= 0 {
 			// What we know may be old, but a window does not get emptier.
 			b.left, b.full = 0, true
 			return b.late(b.end().Sub(now)), nil
 		}
-		w.Used += n
-		err := b.save(ctx, w, now)
+		err := b.save(ctx, w.with(b.size, n), now)
 		switch {
 		case err == nil && b.cfg.Now().Before(b.end()):
 			b.left, b.full = n-1, false
 			return 0, nil
 		case err == nil: // the ledger took so long that the lease has lapsed
 		case !errors.Is(err, ErrStale):
-			return 0, err
+			if lost++; !b.outlives(ctx, err, lost) {
+				return 0, err
+			}
 		}
 		if err := pause(ctx, b.stale(attempt)); err != nil {
 			return 0, fmt.Errorf("rate budget: %w", err)
@@ -219,17 +257,28 @@ func (b *LeasedBudget) load(ctx context.Context) error {
 	return nil
 }
 
-// heed takes over a block that somebody else has written.
+// outlives reports whether to read the rate again after a write that failed
+// for another reason than ErrStale. Where only its answer was lost, the ledger
+// is there, and at worst a lease lapses; a caller that gave up would throw away
+// all that it has fetched. Where the ledger is away, the read says so.
+func (b *LeasedBudget) outlives(ctx context.Context, err error, lost int) bool {
+	return lost <= lostWrites && ctx.Err() == nil && !errors.Is(err, context.Canceled)
+}
+
+// heed takes over a block that somebody else has written: once, since what it
+// says is reckoned from when it was seen first. A later look must not prolong
+// it, and a writer whose clock is ahead must not hide the blocks after its own.
 func (b *LeasedBudget) heed(rate Rate, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !rate.BlockedUntil.After(b.shared) {
+	if rate.BlockedUntil.Equal(b.heeded.until) && rate.BlockedSeconds == b.heeded.seconds {
 		return
 	}
-	b.shared = rate.BlockedUntil
+	b.heeded = block{rate.BlockedUntil, rate.BlockedSeconds}
 	longest := now.Add(time.Duration(rate.BlockedSeconds * float64(time.Second)))
-	if until := earlier(rate.BlockedUntil, longest); until.After(b.blocked) {
-		b.blocked = until
+	b.shared = earlier(rate.BlockedUntil, longest)
+	if b.shared.After(b.blocked) {
+		b.blocked = b.shared
 	}
 }
 
@@ -320,7 +369,7 @@ func (b *LeasedBudget) Block(ctx context.Context, until time.Time) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	for attempt := 0; ; attempt++ {
+	for attempt, lost := 0, 0; ; attempt++ {
 		now := b.cfg.Now()
 		if b.known(until, now) {
 			return nil
@@ -337,11 +386,13 @@ func (b *LeasedBudget) Block(ctx context.Context, until time.Time) error {
 		switch {
 		case err == nil:
 			b.mu.Lock()
-			b.shared = next.BlockedUntil
+			b.shared, b.heeded = until, block{next.BlockedUntil, next.BlockedSeconds}
 			b.mu.Unlock()
 			return nil
 		case !errors.Is(err, ErrStale):
-			return err
+			if lost++; !b.outlives(ctx, err, lost) {
+				return err
+			}
 		}
 		if err := pause(ctx, b.stale(attempt)); err != nil {
 			return fmt.Errorf("rate budget: %w", err)

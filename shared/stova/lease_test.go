@@ -14,7 +14,8 @@ import (
 
 // ledger keeps one account's rate in memory, as many processes see it.
 type ledger struct {
-	delay time.Duration // of every call
+	delay time.Duration  // of every call
+	lost  func(int) bool // whether save n, from 1, happens and is reported as failed
 
 	mu      sync.Mutex
 	rate    Rate
@@ -50,8 +51,14 @@ func (l *ledger) Save(ctx context.Context, r Rate, version int64, until time.Tim
 	l.rate, l.until = r, until
 	l.version++
 	l.saves++
+	if l.lost != nil && l.lost(l.saves) {
+		return errLost
+	}
 	return nil
 }
+
+// errLost is what the ledger tells of a write whose answer was lost.
+var errLost = fault.New(fault.StoreUnavailable, "ledger: write repeated after no answer", "")
 
 // calls are the moments at which calls were let through.
 type calls struct {
@@ -337,6 +344,35 @@ func TestABlockOfAFastClockLastsNoLongerThanItSays(t *testing.T) {
 	})
 }
 
+func TestABlockOfAFastClockDoesNotHideLaterOnes(t *testing.T) {
+	t.Parallel()
+	for name, by := range map[string]time.Duration{"of a true clock": 0, "of one that is less ahead": 10 * time.Minute, "of one that is behind": -10 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := &ledger{}
+				fast, writer, reader := process(l, 360, time.Hour), process(l, 360, by), process(l, 360, 0)
+				if err := fast.Block(t.Context(), time.Now().Add(time.Hour+30*time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				take(t, writer) // both have seen it
+				take(t, reader)
+				start := time.Now()
+				if err := writer.Block(t.Context(), start.Add(by+time.Minute)); err != nil {
+					t.Fatal(err)
+				}
+				for range 5 { // its lease, and the call after it
+					take(t, reader)
+				}
+				want := time.Minute + min(by, 0) // a clock that is behind tells an earlier time
+				if got := time.Since(start); got < want || got > want+WindowLength {
+					t.Errorf("waited %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
 // A clock that is ahead has a block behind it before the others have.
 func TestAFastClockDoesNotLiftABlock(t *testing.T) {
 	t.Parallel()
@@ -395,6 +431,100 @@ func TestASmallSharedBudgetHasLongerWindowsOfOneCall(t *testing.T) {
 			if n := len(c.at); n < 9*perMinute {
 				t.Errorf("%d a minute: %d calls in 10 minutes", perMinute, n)
 			}
+		})
+	}
+}
+
+func TestNoWindowEverHoldsMoreThanItsCalls(t *testing.T) {
+	t.Parallel()
+	type rate struct{ processes, perMinute, least, most int } // least and most of calls in a minute
+	for name, tt := range map[string]struct {
+		lost  func(int) bool
+		rates []rate
+	}{
+		"of two connections, and the lower rate gets its share": {rates: []rate{{4, 360, 240, 360}, {1, 100, 48, 96}}},
+		"of three connections, none above its own rate":         {rates: []rate{{1, 360, 90, 360}, {1, 240, 60, 240}, {1, 60, 36, 60}}},
+		"of two of one rate, together above it no more":         {rates: []rate{{2, 100, 90, 96}}},
+		"where every third write happens and is told as failed": {
+			lost: func(n int) bool { return n%3 == 0 }, rates: []rate{{4, 360, 180, 360}}},
+		"of two connections with lost writes": {
+			lost: func(n int) bool { return n%4 == 0 }, rates: []rate{{2, 360, 180, 360}, {2, 100, 24, 96}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l, all := &ledger{delay: time.Millisecond, lost: tt.lost}, &calls{}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				var wg sync.WaitGroup
+				each := make([]*calls, len(tt.rates))
+				for i, r := range tt.rates {
+					each[i] = &calls{}
+					for range r.processes {
+						b := process(l, r.perMinute, 0)
+						for range 4 {
+							wg.Go(func() {
+								err := b.Take(ctx)
+								for ; err == nil; err = b.Take(ctx) {
+									all.add()
+									each[i].add()
+									time.Sleep(150 * time.Millisecond)
+								}
+								if !errors.Is(err, context.DeadlineExceeded) {
+									t.Errorf("a call at %d a minute failed: %v", r.perMinute, err)
+								}
+							})
+						}
+					}
+				}
+				wg.Wait()
+				highest := 0
+				for i, r := range tt.rates {
+					size, _ := Window(r.perMinute)
+					highest = max(highest, size)
+					if n := each[i].fullest(WindowLength); n > size {
+						t.Errorf("a window holds %d calls at %d a minute, want at most %d", n, r.perMinute, size)
+					}
+					if n := len(each[i].at); n < r.least || n > r.most {
+						t.Errorf("%d calls at %d a minute, want %d to %d", n, r.perMinute, r.least, r.most)
+					}
+				}
+				if n := all.fullest(WindowLength); n > highest {
+					t.Errorf("a window holds %d calls, want at most %d", n, highest)
+				}
+			})
+		})
+	}
+}
+
+func TestAWriteWhoseAnswerWasLostCostsALeaseAndNotTheCall(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		lost  int // writes in a row
+		saves int
+		err   error
+	}{
+		"one":                          {lost: 1, saves: 2},
+		"two in a row":                 {lost: 2, saves: 3},
+		"three in a row are no chance": {lost: 3, saves: 3, err: errLost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				l := &ledger{lost: func(n int) bool { return n <= tt.lost }}
+				if err := process(l, 360, 0).Take(t.Context()); !errors.Is(err, tt.err) {
+					t.Errorf("error = %v, want %v", err, tt.err)
+				}
+				if l.saves != tt.saves || l.rate.Windows["5s"].Used != 5*tt.saves {
+					t.Errorf("%d writes, %+v; want %d leases", l.saves, l.rate, tt.saves)
+				}
+				// A block that was written needs no second write.
+				l = &ledger{lost: func(n int) bool { return n == 1 }}
+				until := time.Now().Add(30 * time.Second)
+				if err := process(l, 360, 0).Block(t.Context(), until); err != nil || l.saves != 1 || !l.rate.BlockedUntil.Equal(until) {
+					t.Errorf("Block: %v after %d writes, until %v", err, l.saves, l.rate.BlockedUntil)
+				}
+			})
 		})
 	}
 }

@@ -73,6 +73,7 @@ func (c *connector) client(ctx context.Context, conn run.Connection) (*stova.Cli
 	if err != nil {
 		return nil, err
 	}
+	noteKey(ctx, key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id := fingerprint(conn, key)
@@ -91,8 +92,11 @@ func (c *connector) client(ctx context.Context, conn run.Connection) (*stova.Cli
 	return client, nil
 }
 
-// budget is shared by the connections of an account, and through the ledger by
-// every other process. Connections that state other rates keep to their own.
+// budget is shared by the connections of an account that state one rate, and
+// through the ledger by every other process. Connections that state other rates
+// take their calls from the same windows, each no more than its own rate and
+// all no more than the highest: see stova.RateWindow. Only rates below 12 a
+// minute have windows of their own.
 func (c *connector) budget(conn run.Connection) *stova.LeasedBudget {
 	account := accountOf(conn)
 	id := fmt.Sprintf("%s %d", account, conn.RequestsPerMinute)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
@@ -136,7 +137,8 @@ it; interrupting it only ends the following.
 A page whose work a later run has done (covered) is only marked as done. A type
 that failed in an older run (superseded) needs a new sync.
 
-Exit codes: 0 nothing that was picked is left, 2 some of it has failed again.`,
+Exit codes: 0 nothing that was picked is left, 2 some of it has failed again, 1
+error, also when what goes on is not waited for any longer.`,
 		Example: "  stovasync redrive summit\n  stovasync redrive --cause STOVA_SERVER --dry-run\n  stovasync redrive --all",
 		Args:    between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -180,23 +182,24 @@ func (c *cli) redrive(ctx context.Context, at *site, names []string, f filterFla
 		}
 		return interrupted("interrupted: what is not done yet goes on with the next " + c.self() + " sync or redrive")
 	}
-	if err != nil {
+	// What is not waited for is shown as far as it is.
+	if err != nil && (fault.CodeOf(err) != fault.RunActive || len(out) == 0) {
 		return err
 	}
 	views := make([]redrivenView, len(out))
 	left := 0
 	for i, r := range out {
-		state, err := stateNow(ctx, at, r.Failure)
-		if err != nil {
-			return err
+		state, mended, bad := stateNow(ctx, at, r.Failure)
+		if bad != nil {
+			return errors.Join(err, bad)
 		}
 		views[i] = redrivenView{r, state}
-		if state == string(run.PageFailed) {
+		if !mended {
 			left++
 		}
 	}
-	if err := c.printRedriven(views, dry); err != nil {
-		return err
+	if bad := c.printRedriven(views, dry); err != nil || bad != nil {
+		return errors.Join(err, bad)
 	}
 	if left > 0 && !dry {
 		return status(exitPartial)
@@ -204,14 +207,15 @@ func (c *cli) redrive(ctx context.Context, at *site, names []string, f filterFla
 	return nil
 }
 
-// stateNow is the state of the page or the type run that had failed.
-func stateNow(ctx context.Context, at *site, x pipeline.Failure) (string, error) {
+// stateNow is the state of the page or the type run that had failed, and
+// whether it is a good end.
+func stateNow(ctx context.Context, at *site, x pipeline.Failure) (state string, mended bool, err error) {
 	if x.Page != "" {
 		p, _, err := at.Steps.Ledger.Page(ctx, x.Run, x.Type, x.Page)
-		return string(p.State), err
+		return string(p.State), p.State == run.PageDone, err
 	}
 	tr, _, err := at.Steps.Ledger.TypeRun(ctx, x.Run, x.Type)
-	return string(tr.State), err
+	return string(tr.State), tr.State.Succeeded(), err
 }
 
 func (c *cli) printRedriven(views []redrivenView, dry bool) error {

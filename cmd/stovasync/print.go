@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -97,6 +98,16 @@ func seconds(s float64) string {
 		return strconv.FormatFloat(s, 'f', 1, 64) + " s"
 	}
 	return d.Round(time.Second).String()
+}
+
+// dollars writes an amount with four decimals, and of a smaller one as many as
+// tell its first two digits.
+func dollars(usd float64) string {
+	decimals := 4
+	if usd > 0 {
+		decimals = max(decimals, 1-int(math.Floor(math.Log10(usd))))
+	}
+	return strconv.FormatFloat(usd, 'f', decimals, 64)
 }
 
 // stamp writes a moment as tables show it.

@@ -137,7 +137,7 @@ func (c *cli) showRun(ctx context.Context, at *site, id string) error {
 	if c.json {
 		return printJSON(c.out, v)
 	}
-	title := fmt.Sprintf("%s\nConnection %s, started %s UTC, cost %.4f USD.\n", summary(v), v.Connection, stamp(v.Started), v.CostUSD)
+	title := fmt.Sprintf("%s\nConnection %s, started %s UTC, cost %s USD.\n", summary(v), v.Connection, stamp(v.Started), dollars(v.CostUSD))
 	if _, err := fmt.Fprintln(c.out, title); err != nil {
 		return err
 	}

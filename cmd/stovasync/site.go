@@ -28,6 +28,7 @@ type operator interface {
 	Sync(ctx context.Context, st pipeline.Start, started func(pipeline.Started)) error
 	// Redrive re-runs the failures a filter picks and returns when each has
 	// come to an end, which need not be a good one. dry only says what would go.
+	// RUN_ACTIVE beside what was sent says that some of it is not waited for.
 	Redrive(ctx context.Context, f pipeline.Filter, dry bool) ([]pipeline.Redriven, error)
 	// Idle is RUN_ACTIVE while the connection is being synced.
 	Idle(ctx context.Context, connection string) error

@@ -16,7 +16,6 @@ import (
 	"stovasync/shared/awscall"
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
-	"stovasync/shared/run"
 )
 
 // Poll is how often it is of use to look how a run goes.
@@ -24,9 +23,10 @@ func (s *Stack) Poll() time.Duration { return s.poll }
 
 // Sync starts a run of a connection and follows it to its end. The run goes
 // on by itself when ctx ends. The deployed fan-out function starts it, so that
-// an operator needs no right to write tasks, and what is deployed decides. A
-// run that is under way gives RUN_ACTIVE. started is told the run before it is
-// followed.
+// what is deployed decides, and an operator without the right to write the
+// ledger and tasks can sync too: only that repairs are refused, which is noted.
+// A run that is under way gives RUN_ACTIVE. started is told the run before it
+// is followed.
 func (s *Stack) Sync(ctx context.Context, st pipeline.Start, started func(pipeline.Started)) error {
 	// The time and the nonce make the run's id: a call that is tried again
 	// finds the run that it has made.
@@ -80,9 +80,12 @@ func goesOn(id string, err error) error {
 // follow waits until a run has ended.
 func (s *Stack) follow(ctx context.Context, connection, id string) error {
 	w := watcher{s: s, connection: connection}
-	return w.until(ctx, func(ctx context.Context) (ended bool, last time.Time, err error) {
+	return s.until(ctx, func(ctx context.Context) (bool, error) {
 		r, all, err := s.Steps.Ledger.Progress(ctx, id)
-		return !r.Ended.IsZero(), newest(r.Started, all), err
+		if err != nil || !r.Ended.IsZero() {
+			return true, err
+		}
+		return false, w.repair(ctx, newest(r.Started, all))
 	})
 }
 
@@ -96,31 +99,13 @@ func newest(started time.Time, all []pipeline.TypeRun) time.Time {
 	return started
 }
 
-// watcher looks at the ledger until something has happened, and repairs the
-// run when nothing does (design.md §3.7).
-type watcher struct {
-	s          *Stack
-	connection string
-	repaired   time.Time
-}
-
-// repairAfter is how long nothing must have moved before an operator's
-// machine repairs a run, and between two repairs.
-const repairAfter = time.Minute
-
-func (w *watcher) until(ctx context.Context, look func(context.Context) (bool, time.Time, error)) error {
-	tick := time.NewTicker(w.s.poll)
+// until looks at the ledger until look says that it is done.
+func (s *Stack) until(ctx context.Context, look func(context.Context) (done bool, err error)) error {
+	tick := time.NewTicker(s.poll)
 	defer tick.Stop()
 	for {
-		done, last, err := look(ctx)
-		if err != nil || done {
+		if done, err := look(ctx); err != nil || done {
 			return err
-		}
-		if now := w.s.Steps.Now(); now.After(last.Add(repairAfter)) && now.After(w.repaired.Add(repairAfter)) {
-			if err := w.s.Steps.Repair(ctx, w.connection); err != nil {
-				return err
-			}
-			w.repaired = now
 		}
 		select {
 		case <-ctx.Done():
@@ -128,6 +113,40 @@ func (w *watcher) until(ctx context.Context, look func(context.Context) (bool, t
 		case <-tick.C:
 		}
 	}
+}
+
+// watcher repairs the active run of a connection when nothing moves in it
+// (design.md §3.7).
+type watcher struct {
+	s          *Stack
+	connection string
+	repaired   time.Time
+	denied     bool
+}
+
+// repairAfter is how long nothing must have moved before an operator's
+// machine repairs a run, and between two repairs.
+const repairAfter = time.Minute
+
+// due reports whether what moved last at a time may be repaired now.
+func (w *watcher) due(last time.Time) bool {
+	now := w.s.Steps.Now()
+	return !w.denied && now.After(last.Add(repairAfter)) && now.After(w.repaired.Add(repairAfter))
+}
+
+// repair repairs a run in which something moved last at a time. A repair writes
+// the ledger and sends tasks: who may not do that goes on following.
+func (w *watcher) repair(ctx context.Context, last time.Time) error {
+	if !w.due(last) {
+		return nil
+	}
+	w.repaired = w.s.Steps.Now()
+	err := w.s.Steps.Repair(ctx, w.connection)
+	if w.denied = IsDenied(err); w.denied {
+		w.s.log().WarnContext(ctx, "the run of "+w.connection+" has come to rest and may not be woken", "err", err)
+		return nil
+	}
+	return err
 }
 
 // Idle is RUN_ACTIVE while a run of the connection is under way.
@@ -152,7 +171,9 @@ func (s *Stack) Wake(ctx context.Context, connection string) (bool, error) {
 
 // Redrive has the deployed function re-run failures as pipeline.Steps.Redrive
 // says, and follows them until each has come to an end, also to a bad one. They
-// go on by themselves when ctx ends.
+// go on by themselves when ctx ends. Those in which nothing moves for longer
+// than all tries of a task take are not waited for: beside what was sent again
+// it then returns RUN_ACTIVE.
 func (s *Stack) Redrive(ctx context.Context, f pipeline.Filter, dry bool) ([]pipeline.Redriven, error) {
 	var answer RedriveAnswer
 	if err := s.invoke(ctx, s.d.RedriveFunction, RedriveEvent{Filter: f, All: true, DryRun: dry}, &answer); err != nil || dry {
@@ -164,84 +185,8 @@ func (s *Stack) Redrive(ctx context.Context, f pipeline.Filter, dry bool) ([]pip
 			open = append(open, r)
 		}
 	}
-	return answer.Redriven, s.settle(ctx, open)
-}
-
-// settle waits until all failures that were sent again have ended.
-func (s *Stack) settle(ctx context.Context, open []pipeline.Redriven) error {
-	all, moved := len(open), s.Steps.Now()
-	for _, name := range connectionsOf(open) {
-		w := watcher{s: s, connection: name}
-		err := w.until(ctx, func(ctx context.Context) (bool, time.Time, error) {
-			before := len(open)
-			var err error
-			if open, err = s.unsettled(ctx, open); err != nil {
-				return false, moved, err
-			}
-			if len(open) < before {
-				moved = s.Steps.Now()
-				s.tell(all-len(open), all)
-			}
-			mine := 0
-			for _, r := range open {
-				if r.Connection == name {
-					mine++
-				}
-			}
-			return mine == 0 || s.Steps.Now().After(moved.Add(s.patience())), moved, nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// patience is how long the tasks of a redrive may be without any end. All
-// tries of one take less than two visibility periods.
-func (s *Stack) patience() time.Duration { return 3 * s.d.Visibility }
-
-func (s *Stack) tell(done, all int) {
-	if s.settled != nil {
-		s.settled(done, all)
-	}
-}
-
-// unsettled returns those of the failures whose tasks are still under way.
-func (s *Stack) unsettled(ctx context.Context, open []pipeline.Redriven) ([]pipeline.Redriven, error) {
-	var left []pipeline.Redriven
-	for _, r := range open {
-		ended, err := s.rerun(ctx, r.Failure)
-		if err != nil {
-			return open, err
-		}
-		if !ended {
-			left = append(left, r)
-		}
-	}
-	return left, nil
-}
-
-// rerun reports whether the re-run of a failure has ended, and what follows
-// from it: rests and the finish of the type; of a type, the end of its run.
-func (s *Stack) rerun(ctx context.Context, x pipeline.Failure) (bool, error) {
-	if x.Page != "" {
-		p, _, err := s.Steps.Ledger.Page(ctx, x.Run, x.Type, x.Page)
-		if err != nil {
-			return false, err
-		}
-		if p.State != run.PageDone {
-			return p.Settled.After(x.At), nil // failed anew
-		}
-	}
-	if x.Page == "" {
-		r, _, err := s.Steps.Ledger.Run(ctx, x.Run)
-		return !r.Ended.IsZero(), err
-	}
-	tr, _, err := s.Steps.Ledger.TypeRun(ctx, x.Run, x.Type)
-	mending := tr.State == run.Partial && tr.Failed == 0
-	rests := tr.State != run.Stalled && tr.Done+tr.Failed < tr.Planned
-	return tr.State.Ended() && !mending && !rests, err
+	settling := &settling{s: s, all: len(open), open: open, seen: map[typeKey]look{}}
+	return answer.Redriven, settling.wait(ctx)
 }
 
 // invoke calls a function and waits for its answer.

@@ -75,7 +75,9 @@ func OpenStack(ctx context.Context, stack string, o StackOptions) (*Stack, error
 	// Keys are put under the stack's own KMS key, which functions need not know.
 	a.Secrets = secret.New(secret.Config{Client: ssm.NewFromConfig(cfg), Prefix: d.SecretPrefix, KMSKey: d.KMSKey})
 	a.connector.secrets = a.Secrets
+	// Also of the accounts' rate budget, which the functions lease from too.
 	a.Steps.Now = clock(found.ahead)
+	a.connector.now = a.Steps.Now
 	a.Steps.Log = cmp.Or(o.Log, slog.Default())
 	return &Stack{
 		App: a, d: d, invoker: lambda.NewFromConfig(cfg), poll: cmp.Or(o.Poll, 2*time.Second), settled: o.Settled,

@@ -253,6 +253,13 @@ func TestTheFanOutIsToldWhatWasAskedForByAWSsClock(t *testing.T) {
 	}
 }
 
+func TestTheRateBudgetGoesByAWSsClock(t *testing.T) {
+	s := open(t, &cloud{ahead: 3 * time.Hour})
+	if at := s.ConnectorNow(); time.Until(at) < 2*time.Hour {
+		t.Errorf("now = %s, want AWS's, three hours from now", at)
+	}
+}
+
 func TestADryRedriveAsksTheFunctionAndFollowsNothing(t *testing.T) {
 	c := &cloud{answer: `{"redriven":[{"connection":"summit","run":"r","type":"users","page":"3","code":"STOVA_SERVER","error":"x","at":"2031-03-04T09:00:00Z","rows":12,"verdict":"sent"}],"dry_run":true}`}
 	out, err := open(t, c).Redrive(t.Context(), pipeline.Filter{Connection: "summit", Cause: "STOVA_SERVER"}, true)

@@ -86,6 +86,26 @@ const releaseTimeout = 2 * time.Second
 // backoff is how long a message waits after its first, second, … failed receive.
 var backoff = [...]time.Duration{time.Minute, 4 * time.Minute, 15 * time.Minute, 30 * time.Minute}
 
+// Backoffs is the longest that the back-offs of one message take together which
+// fails at each of its receives, under a connection's RetryBase (0: the default).
+func Backoffs(base time.Duration, receives int) time.Duration {
+	if base <= 0 {
+		base = defaultRetryBase
+	}
+	var sum time.Duration
+	for n := 1; n < receives; n++ {
+		sum += backoff[min(n, len(backoff))-1]
+	}
+	return time.Duration(float64(sum) * float64(base) / float64(defaultRetryBase) * (1 + jitter))
+}
+
+// defaultRetryBase is the RetryBase at which the back-off is as it stands, and
+// jitter by how much of itself it varies.
+const (
+	defaultRetryBase = 2 * time.Second
+	jitter           = 0.1
+)
+
 // Handler returns the function that lambda.Start gets for a queue of tasks. It
 // does the messages of a batch one after the other and answers which of them
 // SQS must keep (ReportBatchItemFailures); its error is always nil.
@@ -110,7 +130,7 @@ func (c HandlerConfig) withDefaults() HandlerConfig {
 		c.MaxReceives = 5
 	}
 	if c.RetryBase <= 0 {
-		c.RetryBase = 2 * time.Second
+		c.RetryBase = defaultRetryBase
 	}
 	if c.Scale <= 0 {
 		c.Scale = 1
@@ -344,7 +364,7 @@ func (h *handler) wait(ctx context.Context, m message) time.Duration {
 		}
 	}
 	step := backoff[min(max(m.receives, 1), len(backoff))-1]
-	scale := h.Scale * float64(base) / float64(2*time.Second) * (0.9 + 0.2*h.Rand())
+	scale := h.Scale * float64(base) / float64(defaultRetryBase) * (1 - jitter + 2*jitter*h.Rand())
 	return time.Duration(float64(step) * scale)
 }
 

@@ -411,3 +411,26 @@ func TestHandlerLogsIDsAndCodesButNoValues(t *testing.T) {
 		})
 	}
 }
+
+func TestTheBackOffsOfATaskTakeTogether(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		base     time.Duration
+		receives int
+		want     time.Duration
+	}{
+		"five receives wait four times":     {2 * time.Second, 5, 55 * time.Minute},
+		"no base is the default":            {0, 5, 55 * time.Minute},
+		"a connection's base scales all":    {4 * time.Second, 5, 110 * time.Minute},
+		"more receives wait as the last":    {2 * time.Second, 6, 88 * time.Minute},
+		"a task with one try does not wait": {2 * time.Second, 1, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := queue.Backoffs(tt.base, tt.receives); got.Round(time.Millisecond) != tt.want {
+				t.Errorf("Backoffs(%s, %d) = %s, want %s", tt.base, tt.receives, got, tt.want)
+			}
+		})
+	}
+}

@@ -210,8 +210,9 @@ type Message struct {
 }
 
 // Receive takes up to limit messages, at most ten, and hides them for
-// visibility, rounded up to whole seconds. No message is no error. Lambda
-// receives by itself; this is for operators and tests.
+// visibility, rounded up to whole seconds. No message is no error. Only tests
+// call it: Lambda receives by itself. It stands here, as DeleteMessage does,
+// because tests of two packages play Lambda with it.
 func (s *SQS) Receive(ctx context.Context, q run.Queue, limit int, visibility time.Duration) ([]Message, error) {
 	u, err := url(s.urls, q)
 	if err != nil {
@@ -249,7 +250,8 @@ func seconds(d time.Duration) int32 {
 	return int32(min(max(math.Ceil(d.Seconds()), 0), 12*60*60))
 }
 
-// DeleteMessage ends a received message of a queue.
+// DeleteMessage ends a received message of a queue. Only tests call it: Lambda
+// deletes what was acknowledged.
 func (s *SQS) DeleteMessage(ctx context.Context, q run.Queue, receipt string) error {
 	u, err := url(s.urls, q)
 	if err != nil {

@@ -121,6 +121,11 @@ func objects() map[entry][]string {
 	}
 }
 
+// prefixOf is the prefix of the bucket that a user of objects has to do with.
+func prefixOf(user entry) string {
+	return strings.TrimSuffix(strings.TrimPrefix(objects()[user][0], "/"), "*")
+}
+
 // needs derives what a function must be allowed from its code, and from what
 // the template lets Lambda do in its name.
 func (d deployed) needs(c code) (need map[grant]bool, problems []string) {
@@ -218,13 +223,23 @@ func keyUse(g grant) []string {
 	return nil
 }
 
-const ownKey = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+const (
+	ownKey   = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+	oldKey   = "arn:aws:kms:eu-central-1:123456789012:key/11111111-0000-0000-0000-000000000000"
+	olderKey = "arn:aws:kms:eu-central-1:123456789012:key/22222222-0000-0000-0000-000000000000"
+)
 
-func withKeys(s *template.Stack, need map[grant]bool) {
+// withKeys adds what keys of one's own need: the first is the one in use, ""
+// where there is none; the others were in use before, and only decrypt.
+func withKeys(s *template.Stack, need map[grant]bool, keys ...string) {
 	for g := range maps.Clone(need) {
 		service, _, _ := strings.Cut(g.Action, ":")
 		for _, action := range keyUse(g) {
-			need[grant{action, ownKey, fmt.Sprintf("%s.%s.amazonaws.com", service, s.Region)}] = true
+			for i, key := range keys {
+				if key != "" && (i == 0 || action == "kms:Decrypt") {
+					need[grant{action, key, fmt.Sprintf("%s.%s.amazonaws.com", service, s.Region)}] = true
+				}
+			}
 		}
 	}
 }
@@ -421,7 +436,7 @@ func transformed(t *testing.T) string {
 }
 
 // permissionProblems compares each function's role with its code.
-func permissionProblems(s *template.Stack, key bool) []string {
+func permissionProblems(s *template.Stack, keys ...string) []string {
 	all, err := functionCode()
 	if err != nil {
 		return []string{err.Error()}
@@ -430,9 +445,7 @@ func permissionProblems(s *template.Stack, key bool) []string {
 	for _, f := range s.Functions() {
 		d := deployed{stack: s, function: f, folder: strings.ToLower(strings.TrimSuffix(f.ID, "Function"))}
 		need, unsaid := d.needs(all[d.folder])
-		if key {
-			withKeys(s, need)
-		}
+		withKeys(s, need, keys...)
 		have, odd := grants(s, f.Role)
 		problems = append(append(problems, unsaid...), odd...)
 		problems = append(problems, difference(f.Role, need, have)...)

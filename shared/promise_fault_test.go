@@ -62,7 +62,7 @@ func statement(role, sid, key string) string {
 }
 
 func mistakes() []mistake {
-	return slices.Concat(scheduleMistakes(), queueMistakes(), functionMistakes(), storeMistakes(), roleMistakes(), alarmMistakes(), parameterMistakes())
+	return slices.Concat(scheduleMistakes(), queueMistakes(), functionMistakes(), storeMistakes(), roleMistakes(), alarmMistakes(), parameterMistakes(), exactMistakes(), placeMistakes())
 }
 
 func scheduleMistakes() []mistake {
@@ -112,8 +112,8 @@ func queueMistakes() []mistake {
 func functionMistakes() []mistake {
 	const (
 		build = "functions are bootstraps for arm64 on provided.al2023, built by make"
-		names = "functions are told the names of their own stack, and no secret"
-		logs  = "each function logs in JSON, at a level and for as long as parameters say, into a group of its own"
+		names = "functions are told the names of their own stack, what parameters say, and nothing else"
+		logs  = "each function logs in JSON, at a level and for as long as parameters say, into a group of its own, and no level drops metrics"
 	)
 	variable := func(name string) string {
 		return "Globals/Function/Environment/Variables/" + name + "|Resources/WorkerFunction/Properties/Environment/Variables/" + name
@@ -126,6 +126,10 @@ func functionMistakes() []mistake {
 		{"the name of one deployment", variable("STACK"), to("stovasync-test"), names},
 		{"a variable that is missing", variable("BUCKET"), gone, names},
 		{"a key in the environment", variable("SECRET_PREFIX"), to("{{resolve:ssm-secure:/stovasync/key}}"), names},
+		{"a key in a variable that nobody reads", variable("STOVA_KEY"), to("0123456789abcdef"), names},
+		{"a level that drops metrics", "Globals/Function/LoggingConfig/ApplicationLogLevel|Resources/WorkerFunction/Properties/LoggingConfig/ApplicationLogLevel", to(ref("LogLevel")), logs},
+		{"a level that no parameter changes", variable("LOG_LEVEL"), to("INFO"), logs},
+		{"every line that Lambda has to say", "Globals/Function/LoggingConfig/SystemLogLevel|Resources/PhotoFunction/Properties/LoggingConfig/SystemLogLevel", to("DEBUG"), logs},
 		{"one log group for two", "Resources/PhotoFunction/Properties/LoggingConfig/LogGroup", to(ref("WorkerLogs")), logs},
 		{"logs that are kept for ever", "Resources/RedriveLogs/Properties/RetentionInDays", gone, logs},
 		{"logs as text", "Resources/WorkerFunction/Properties/LoggingConfig/LogFormat", to("Text"), logs},
@@ -146,6 +150,7 @@ func storeMistakes() []mistake {
 	)
 	return []mistake{
 		{"a table that goes with the stack", "Resources/LedgerTable/DeletionPolicy", gone, tables},
+		{"a table that stays of a stack that was never made", "Resources/LedgerTable/DeletionPolicy", to("Retain"), tables},
 		{"a table that goes when it is replaced", "Resources/RecordsTable/UpdateReplacePolicy", to("Delete"), tables},
 		{"no recovery of a table", "Resources/RecordsTable/Properties/PointInTimeRecoverySpecification/PointInTimeRecoveryEnabled", to(false), tables},
 		{"a table with a fixed throughput", "Resources/LedgerTable/Properties/BillingMode", to("PROVISIONED"), tables},
@@ -154,9 +159,14 @@ func storeMistakes() []mistake {
 		{"public policies", bucket + "PublicAccessBlockConfiguration/BlockPublicPolicy", to(false), private},
 		{"owners of single objects", bucket + "OwnershipControls/Rules/0/ObjectOwnership", to("ObjectWriter"), private},
 		{"TLS for objects only", policy + "Resource", less(att("Bucket")), tls},
+		{"a statement that lets somebody in", "Resources/BucketPolicy/Properties/PolicyDocument/Statement", plus(map[string]any{"Sid": "Read", "Effect": "Allow", "Principal": "*",
+			"Action": "s3:GetObjectVersion", "Resource": map[string]any{"Fn::Sub": "${Bucket.Arn}/*"}}), tls},
+		{"no statement but another bucket's", policy + "Effect", to("Allow"), tls},
 		{"TLS refused", policy + "Condition/Bool/aws:SecureTransport", to(true), tls},
 		{"a bucket whose policy goes with the stack", "Resources/BucketPolicy/DeletionPolicy", gone, "the bucket and its policy outlive the stack"},
 		{"everything expires with the raw pages", bucket + "LifecycleConfiguration/Rules/Id=raw-pages/Prefix", gone, expire},
+		{"raw pages that stay as old versions", bucket + "LifecycleConfiguration/Rules/Id=raw-pages/NoncurrentVersionExpiration", gone, expire},
+		{"reports that stay as old versions for a month", bucket + "LifecycleConfiguration/Rules/Id=reports/NoncurrentVersionExpiration/NoncurrentDays", to(30), expire},
 		{"plans expire with the reports", bucket + "LifecycleConfiguration/Rules/Id=reports/Prefix", to("plans/"), expire},
 		{"plans expire by a rule of their own", bucket + "LifecycleConfiguration/Rules", plus(map[string]any{"Id": "plans", "Status": "Enabled", "Prefix": "plans/", "ExpirationInDays": 30}), expire},
 		{"unfinished uploads that stay", bucket + "LifecycleConfiguration/Rules/Id=unfinished-uploads/Status", to("Disabled"), "unfinished uploads and old versions go by themselves"},
@@ -205,10 +215,15 @@ func alarmMistakes() []mistake {
 	const (
 		depth    = "every queue of dead letters has an alarm on its depth"
 		missing  = "an alarm goes off after two periods without a complete run, but only while schedules run"
-		periods  = "the alarm for missing runs waits for two of the schedule's periods, which CloudWatch can"
+		periods  = "the alarm for missing runs waits for as many of the schedule's periods as a parameter says, which CloudWatch can"
+		query    = "Resources/NoRunAlarm/Properties/Metrics/Id=m1/MetricStat/"
+		loop     = "an alarm goes off when Lambda drops a task for a loop"
+		failed   = "an alarm goes off when a run has failed, also where nobody schedules any"
+		kept     = "an alarm goes off when an event that fan-out failed on is not kept"
 		shows    = "a dashboard shows all our numbers, of this stack, unless nobody wants it"
 		noRun    = "Resources/NoRunAlarm/Properties/"
-		body     = "Resources/StackDashboard/Properties/DashboardBody/Fn::Sub"
+		body     = "Resources/StackDashboard/Properties/DashboardBody/Fn::Sub/0"
+		byType   = "Resources/StackDashboard/Properties/DashboardBody/Fn::Sub/1/TypeWidgets"
 		tellsAll = "alarms tell the topic of their start and end, if there is one"
 	)
 	return []mistake{
@@ -219,18 +234,30 @@ func alarmMistakes() []mistake {
 		{"an alarm on a function that rests", "Resources/FanoutErrorsAlarm/Properties/TreatMissingData", to("breaching"), "every function has an alarm on its errors"},
 		{"a threshold that no parameter changes", "Resources/PhotoErrorsAlarm/Properties/Threshold", to(10), "every function has an alarm on its errors"},
 		{"a function whose refused starts nobody sees", "Resources/RedriveThrottlesAlarm", gone, "every function has an alarm on refused starts"},
-		{"a hundred dropped tasks", "Resources/WorkerRecursionAlarm/Properties/Threshold", to(100), "an alarm goes off when Lambda drops a task for a loop"},
+		{"a hundred dropped tasks", "Resources/WorkerRecursionAlarm/Properties/Threshold", to(100), loop},
+		{"an alarm while nothing is dropped", "Resources/PhotoRecursionAlarm/Properties/ComparisonOperator", to("LessThanThreshold"), loop},
+		{"no alarm on events that are lost", "Resources/FanoutUndeliveredAlarm", gone, kept},
+		{"lost events of another function", "Resources/FanoutUndeliveredAlarm/Properties/Dimensions/0/Value", to(ref("RedriveFunction")), kept},
+		{"failed runs that only show with schedules", "Resources/RunsFailedAlarm/Condition", to("SchedulesRun"), failed},
+		{"failed runs by a name that nobody writes", "Resources/RunsFailedAlarm/Properties/MetricName", to("RunFailed"), failed},
 		{"no data is no alarm", noRun + "TreatMissingData", to("notBreaching"), missing},
-		{"a metric that nobody writes", noRun + "MetricName", to("RunsComplete"), missing},
-		{"a dimension that nobody writes", noRun + "Dimensions/0/Name", to("Stack"), missing},
+		{"a metric that nobody writes", query + "Metric/MetricName", to("RunsComplete"), missing},
+		{"a dimension that nobody writes", query + "Metric/Dimensions/0/Name", to("Stack"), missing},
 		{"one period", noRun + "EvaluationPeriods", to(1), missing},
 		{"an alarm although schedules are off", "Resources/NoRunAlarm/Condition", to("HasSchedules"), missing},
-		{"a period that no parameter changes", noRun + "Period", to(1800), periods},
+		{"a period that no parameter changes", query + "Period", to(1800), periods},
+		{"gaps that are no zeros", noRun + "Metrics/Id=ended/Expression", to("m1"), missing},
+		{"gaps that are runs", noRun + "Metrics/Id=ended/Expression", to("FILL(m1, 1)"), missing},
+		{"periods that no parameter changes", noRun + "EvaluationPeriods", to(2), periods},
+		{"more periods than CloudWatch looks back", "Parameters/NoRunPeriods/AllowedValues", plus(8), periods},
 		{"minutes for seconds", "Mappings/Every/2h/Seconds", to(120), periods},
 		{"an alarm whose end nobody hears of", "Resources/TasksAgeAlarm/Properties/OKActions", gone, tellsAll},
-		{"a misspelt number", body, replaced("RowsRejected", "RowsReject"), shows},
+		{"a misspelt number", body, replaced(`"RowsRejected"`, `"RowsReject"`), shows},
+		{"a picture of types that nobody pays for", byType, to(map[string]any{"Fn::Sub": `, {"properties": {"region": "${AWS::Region}", "metrics": [[{"expression": "SEARCH('{Stovasync,stack,type} stack=\"${AWS::StackName}\" MetricName=\"CostUSD\"', 'Sum', 300)"}]]}}`}), shows},
+		{"no picture of types for those who pay", byType, to(""), shows},
 		{"a comma too many", body, replaced("]}},\n", "]},},\n"), shows},
-		{"numbers of all stacks", body, replaced(`stack=\"${AWS::StackName}\" `, ""), shows},
+		{"numbers of all stacks", byType + "/Fn::If/1/Fn::Sub", replaced(`stack=\"${AWS::StackName}\" `, ""), shows},
+		{"numbers of another stack", body, replaced(`"CostUSD", "stack", "${AWS::StackName}"`, `"CostUSD", "stack", "stovasync"`), shows},
 		{"a dashboard for those who want none", "Resources/StackDashboard/Condition", gone, shows},
 	}
 }
@@ -255,6 +282,83 @@ func parameterMistakes() []mistake {
 		{"an output of what may not be there", "Outputs/DashboardName/Condition", gone, choice},
 		{"a table that a second stack cannot have", "Resources/LedgerTable/Properties/TableName", to("stovasync-ledger"), "no resource has a name that a second stack would collide with"},
 		{"a misspelt reference", "Resources/WorkerLogs/Properties/RetentionInDays", to(ref("LogRetentionDay")), choice},
+	}
+}
+
+// exactMistakes are small ones: nothing that a check of a single value looks at.
+func exactMistakes() []mistake {
+	const (
+		exact   = "resources have the properties that somebody has thought about, and no others"
+		effects = "every parameter changes what it is for, and nothing else"
+		waits   = "nothing waits for what waits for it"
+		sure    = "schedules are delivered within a window of minutes, tried again, and kept when that fails"
+		kept    = "events that fan-out failed on are tried again and kept"
+		old     = "after a change of the key, roles may still decrypt with those before, and nothing else"
+		tasks   = "Resources/WorkerTasks/Properties/"
+	)
+	decryptOld := func(role string, i int) string {
+		return fmt.Sprintf("Resources/%s/Properties/Policies/0/PolicyDocument/Statement/%d/Fn::If", role, i)
+	}
+	return []mistake{
+		{"a full schedule that no parameter changes", "Resources/FullRun/Properties/ScheduleExpression", to("cron(0 3 ? * SUN *)"), effects},
+		{"one of two time zones that no parameter changes", "Resources/FullRun/Properties/ScheduleExpressionTimezone", to("UTC"), effects},
+		{"a regular schedule of one's own that is not asked", "Resources/RegularRun/Properties/ScheduleExpression/Fn::If/1", to("rate(30 minutes)"), effects},
+		{"one log group's retention that no parameter changes", "Resources/PhotoLogs/Properties/RetentionInDays", to(30), effects},
+		{"one threshold with another parameter's value", "Resources/PhotosAgeAlarm/Properties/Threshold", to(ref("ErrorAlarm")), effects},
+		{"a factor that does not come to a function", "Globals/Function/Environment/Variables/PRICE_FACTOR|Resources/WorkerFunction/Properties/Environment/Variables/PRICE_FACTOR", to("1"), effects},
+		{"a parameter that nobody has a use for", "Parameters/Other", to(map[string]any{"Type": "String", "Default": "", "AllowedValues": []any{""}}), effects},
+
+		{"an alarm that does nothing", "Resources/WorkerErrorsAlarm/Properties/ActionsEnabled", to(false), exact},
+		{"a unit that nobody sends", "Resources/RunsFailedAlarm/Properties/Unit", to("Percent"), exact},
+		{"one of two points", "Resources/NoRunAlarm/Properties/DatapointsToAlarm", to(1), exact},
+		{"a queue that feeds nobody", tasks + "Enabled", to(false), exact},
+		{"a queue that feeds nobody, as a text", tasks + "Enabled", to("false"), exact},
+		{"a queue of which only some tasks are fed", tasks + "FilterCriteria", to(map[string]any{"Filters": []any{map[string]any{"Pattern": `{"body":{"kind":["page"]}}`}}}), exact},
+		{"a wait for a batch", tasks + "MaximumBatchingWindowInSeconds", to(60), exact},
+		{"a queue whose tasks wait", "Resources/TasksQueue/Properties/DelaySeconds", to(900), exact},
+		{"a queue in order", "Resources/PhotosQueue/Properties/FifoQueue", to(true), exact},
+		{"a schedule that ends", "Resources/RegularRun/Properties/EndDate", to("2031-03-04T09:00:00Z"), exact},
+		{"a function in a network of its own", "Resources/WorkerFunction/Properties/VpcConfig", to(map[string]any{"SubnetIds": []any{"subnet-1"}, "SecurityGroupIds": []any{"sg-1"}}), exact},
+		{"a second way to dead letters", "Resources/FanoutFunction/Properties/DeadLetterConfig", to(map[string]any{"TargetArn": att("TasksDeadLetters")}), exact},
+		{"a bucket that tells nobody here", "Resources/Bucket/Properties/WebsiteConfiguration", to(map[string]any{"IndexDocument": "index.html"}), exact},
+		{"a resource that nobody has thought about", "Resources/Topic", to(map[string]any{"Type": "AWS::SNS::Topic", "Properties": map[string]any{"DisplayName": "x"}}), exact},
+
+		{"a queue that waits for its mapping", "Resources/TasksQueue/DependsOn", to("WorkerTasks"), waits},
+		{"a role that waits for its function", "Resources/PhotoRole/DependsOn", to([]any{"PhotoFunction"}), waits},
+		{"letters that wait for their queue", "Resources/TasksDeadLetters/Properties/RedriveAllowPolicy", to(map[string]any{"sourceQueueArns": []any{att("TasksQueue")}}), waits},
+
+		{"another's role for a schedule", "Resources/FullRun/Properties/Target/RoleArn", to(att("FanoutRole")), sure},
+		{"a schedule that is tried for a minute", "Resources/RegularRun/Properties/Target/RetryPolicy/MaximumEventAgeInSeconds", to(60), sure},
+		{"an event that fan-out gives up at once", "Resources/FanoutFunction/Properties/EventInvokeConfig/MaximumEventAgeInSeconds|Resources/FanoutFunctionEventInvokeConfig/Properties/MaximumEventAgeInSeconds", to(60), kept},
+		{"a topic's type with a queue's address", "Resources/FanoutFunction/Properties/EventInvokeConfig/DestinationConfig/OnFailure|Resources/FanoutFunctionEventInvokeConfig/Properties/DestinationConfig/OnFailure",
+			to(map[string]any{"Type": "SNS", "Destination": att("ScheduleDeadLetters")}), kept},
+		{"an index of keys", "Resources/LedgerTable/Properties/GlobalSecondaryIndexes/0/Projection/ProjectionType", to("KEYS_ONLY"), "the ledger's index of failed pages has all of a page"},
+
+		{"nothing to read old plans with", decryptOld("WorkerRole", 10) + "/1", to(ref("AWS::NoValue")), old},
+		{"old keys to encrypt with", decryptOld("PhotoRole", 10) + "/1/Action", to([]any{"kms:Decrypt", "kms:GenerateDataKey"}), old},
+		{"old keys for any service", decryptOld("FanoutRole", 6) + "/1/Condition", gone, old},
+		{"old keys only while there is a new one", decryptOld("RedriveRole", 6) + "/0", to("OwnKey"), old},
+	}
+}
+
+// placeMistakes are what holds in one place alone.
+func placeMistakes() []mistake {
+	const places = "the template knows no region, partition, account or stack of its own"
+	return []mistake{
+		{"one partition", statement("WorkerRole", "ReadKeys", "Resource"), replacedSub("${AWS::Partition}", "aws"), places},
+		{"one region", statement("WorkerRole", "ReadKeys", "Resource"), replacedSub("${AWS::Region}", "eu-central-1"), places},
+		{"one account", statement("WorkerRole", "ReadKeys", "Resource"), replacedSub("${AWS::AccountId}", "123456789012"), places},
+		{"one region's widgets", "Resources/StackDashboard/Properties/DashboardBody/Fn::Sub/0", replaced("${AWS::Region}", "eu-central-1"), places},
+		{"schedules of one account", "Resources/SchedulerRole/Properties/AssumeRolePolicyDocument/Statement/0/Condition/StringEquals/aws:SourceAccount", to("123456789012"), places},
+		{"one stack's prefix of keys", "Globals/Function/Environment/Variables/SECRET_PREFIX|Resources/WorkerFunction/Properties/Environment/Variables/SECRET_PREFIX", to("/stovasync/summit/"), places},
+	}
+}
+
+// replacedSub edits the text of a Fn::Sub.
+func replacedSub(old, with string) edit {
+	return func(v any) (any, bool) {
+		text, _ := property(v, "Fn::Sub").(string)
+		return map[string]any{"Fn::Sub": strings.Replace(text, old, with, 1)}, true
 	}
 }
 
@@ -295,8 +399,16 @@ func change(tree any, path []string, e edit) error {
 			i = slices.IndexFunc(tree, func(each any) bool { return property(each, key) == value })
 			err = nil
 		}
-		if err != nil || i < 0 || i >= len(tree) || len(path) < 2 {
+		if err != nil || i < 0 || i >= len(tree) {
 			return fmt.Errorf("no entry %s", path[0])
+		}
+		if len(path) == 1 {
+			v, stays := e(tree[i])
+			if !stays {
+				return fmt.Errorf("entry %s of a list cannot go", path[0])
+			}
+			tree[i] = v
+			return nil
 		}
 		return change(tree[i], path[1:], e)
 	}

@@ -19,9 +19,10 @@ import (
 type subject struct {
 	tt *template.Template
 	// plain is as it ships, live with running schedules and a topic, manual
-	// without schedules, keyed with a key of one's own.
-	plain, live, manual, keyed *template.Stack
-	refused                    []string // what CloudFormation would not deploy, with its reason
+	// without schedules, keyed with a key of one's own, rekeyed with another one
+	// after that, cleared with none after that, detailed with metrics of each type.
+	plain, live, manual, keyed, rekeyed, cleared, detailed *template.Stack
+	refused                                                []string // what CloudFormation would not deploy, with its reason
 }
 
 const topic = "arn:aws:sns:eu-central-1:123456789012:alarms"
@@ -29,10 +30,13 @@ const topic = "arn:aws:sns:eu-central-1:123456789012:alarms"
 func subjectOf(tt *template.Template) subject {
 	s := subject{tt: tt}
 	for into, parameters := range map[**template.Stack]map[string]string{
-		&s.plain:  nil,
-		&s.live:   {"ScheduleState": "ENABLED", "AlarmTopicArn": topic, "RegularSchedule": "cron(0/30 6-22 * * ? *)"},
-		&s.manual: {"ScheduleState": "NONE", "Dashboard": "false"},
-		&s.keyed:  {"KmsKeyArn": ownKey, "ScheduleState": "ENABLED", "BucketVersioning": "Enabled"},
+		&s.plain:    nil,
+		&s.live:     {"ScheduleState": "ENABLED", "AlarmTopicArn": topic, "RegularSchedule": "cron(0/30 6-22 * * ? *)"},
+		&s.manual:   {"ScheduleState": "NONE", "Dashboard": "false"},
+		&s.keyed:    {"KmsKeyArn": ownKey, "ScheduleState": "ENABLED", "BucketVersioning": "Enabled"},
+		&s.rekeyed:  {"KmsKeyArn": ownKey, "OldKmsKeyArns": oldKey + "," + olderKey, "ScheduleState": "ENABLED"},
+		&s.cleared:  {"OldKmsKeyArns": oldKey, "ScheduleState": "ENABLED"},
+		&s.detailed: {"MetricDetail": "type"},
 	} {
 		stack, err := tt.Deploy(template.Deployment{Parameters: parameters})
 		if err != nil {
@@ -69,7 +73,7 @@ type promise struct {
 
 func promises() []promise {
 	return slices.Concat(deployPromises(), schedulePromises(), eventPromises(), queuePromises(), taskPromises(), functionPromises(), storePromises(),
-		keyPromises(), rolePromises(), alarmPromises(), parameterPromises())
+		keyPromises(), rolePromises(), alarmPromises(), parameterPromises(), exactPromises())
 }
 
 func deployPromises() []promise {
@@ -96,6 +100,12 @@ func everyChoice(s subject) (p problems) {
 	for _, state := range []string{"ENABLED", "DISABLED", "NONE"} {
 		for _, dashboard := range []string{"true", "false"} {
 			for _, key := range []string{"", ownKey} {
+				for _, detail := range []string{"stack", "type"} {
+					given := map[string]string{"ScheduleState": state, "Dashboard": dashboard, "OldKmsKeyArns": key, "MetricDetail": detail}
+					if _, err := s.tt.Deploy(template.Deployment{Parameters: given}); err != nil {
+						p.add("%v: %v", given, err)
+					}
+				}
 				for _, to := range []string{"", topic} {
 					given := map[string]string{"ScheduleState": state, "Dashboard": dashboard, "KmsKeyArn": key, "AlarmTopicArn": to}
 					if _, err := s.tt.Deploy(template.Deployment{Parameters: given}); err != nil {
@@ -188,6 +198,10 @@ func schedulePromises() []promise {
 				if n, _ := property(r.Properties, "Target", "RetryPolicy", "MaximumRetryAttempts").(int); n < 1 {
 					p.add("%s is tried again %d times", r.ID, n)
 				}
+				// Longer than most disturbances, shorter than it takes until the next run
+				// is of more use.
+				p.want(r.ID+"'s patience", property(r.Properties, "Target", "RetryPolicy", "MaximumEventAgeInSeconds"), 3600)
+				p.want(r.ID+"'s role", property(r.Properties, "Target", "RoleArn"), s.plain.ARN("SchedulerRole"))
 				p.want(r.ID+"'s dead letters", property(r.Properties, "Target", "DeadLetterConfig", "Arn"), s.plain.ARN("ScheduleDeadLetters"))
 			}
 			return p
@@ -202,6 +216,11 @@ func eventPromises() []promise {
 			config := invokeConfig(s.plain, "FanoutFunction")
 			p.want("fan-out's destination of failures", property(config, "DestinationConfig", "OnFailure", "Destination"), s.plain.ARN("ScheduleDeadLetters"))
 			p.want("fan-out's repetitions", config["MaximumRetryAttempts"], 2)
+			p.want("fan-out's patience", config["MaximumEventAgeInSeconds"], 3600)
+			// SAM takes the type for its policy and leaves it out.
+			if kind := property(config, "DestinationConfig", "OnFailure", "Type"); kind != nil {
+				p.want("the type of it", kind, "SQS")
+			}
 			return p
 		}},
 		{"Lambda does not repeat a redrive", func(s subject) (p problems) {
@@ -331,8 +350,8 @@ func functionPromises() []promise {
 			p.want("the number of functions", len(s.plain.Functions()), 4)
 			return p
 		}},
-		{"functions are told the names of their own stack, and no secret", environmentTells},
-		{"each function logs in JSON, at a level and for as long as parameters say, into a group of its own", func(s subject) (p problems) {
+		{"functions are told the names of their own stack, what parameters say, and nothing else", environmentTells},
+		{"each function logs in JSON, at a level and for as long as parameters say, into a group of its own, and no level drops metrics", func(s subject) (p problems) {
 			st, err := s.tt.Deploy(template.Deployment{Parameters: map[string]string{"LogLevel": "WARN", "LogRetentionDays": "90"}})
 			if err != nil {
 				return problems{err.Error()}
@@ -340,7 +359,10 @@ func functionPromises() []promise {
 			owners := map[string]string{}
 			for _, f := range st.Functions() {
 				p.want(f.ID+"'s format of logs", property(f.Properties, "LoggingConfig", "LogFormat"), "JSON")
-				p.want(f.ID+"'s level", property(f.Properties, "LoggingConfig", "ApplicationLogLevel"), "WARN")
+				p.want(f.ID+"'s own level", f.Environment["LOG_LEVEL"], "WARN")
+				// For Lambda a line of metrics is one of INFO.
+				p.want(f.ID+"'s level at Lambda", property(f.Properties, "LoggingConfig", "ApplicationLogLevel"), "DEBUG")
+				p.want(f.ID+"'s level of Lambda's own lines", property(f.Properties, "LoggingConfig", "SystemLogLevel"), "WARN")
 				if owners[f.LogGroup] != "" || f.LogGroup == "" {
 					p.add("%s shares its log group %q with %q", f.ID, f.LogGroup, owners[f.LogGroup])
 				}
@@ -364,30 +386,51 @@ func functionPromises() []promise {
 }
 
 func environmentTells(s subject) (p problems) {
-	resources := map[string]string{
-		"LEDGER_TABLE": "LedgerTable", "RECORDS_TABLE": "RecordsTable", "BUCKET": "Bucket", "TASKS_QUEUE_URL": "TasksQueue",
-		"PHOTOS_QUEUE_URL": "PhotosQueue", "TASKS_DLQ_URL": "TasksDeadLetters", "PHOTOS_DLQ_URL": "PhotosDeadLetters",
+	given := map[string]string{"LogLevel": "ERROR", "MetricDetail": "type", "PriceFactor": "1.15"}
+	st, err := s.tt.Deploy(template.Deployment{Parameters: given})
+	if err != nil {
+		return problems{err.Error()}
 	}
-	for _, f := range s.plain.Functions() {
-		for name, id := range resources {
-			if got := s.plain.Logical(f.Environment[name]); got != id {
-				p.add("%s: %s names %q, not %s", f.ID, name, f.Environment[name], id)
+	ref := func(id string) string {
+		for name, value := range st.Outputs {
+			if st.Logical(value) == id && !strings.HasSuffix(name, "Arn") {
+				return value
 			}
 		}
-		p.want(f.ID+"'s stack", f.Environment["STACK"], s.plain.Name)
-		p.want(f.ID+"'s prefix of keys", f.Environment["SECRET_PREFIX"], "/stovasync/"+s.plain.Name+"/")
+		return "a name of " + id
+	}
+	// All there is: no variable holds a secret.
+	want := map[string]string{
+		"STACK": st.Name, "SECRET_PREFIX": "/stovasync/" + st.Name + "/", "VISIBILITY_SECONDS": "1800", "MAX_RECEIVES": "5",
+		"LEDGER_TABLE": ref("LedgerTable"), "RECORDS_TABLE": ref("RecordsTable"), "BUCKET": ref("Bucket"),
+		"TASKS_QUEUE_URL": ref("TasksQueue"), "PHOTOS_QUEUE_URL": ref("PhotosQueue"),
+		"TASKS_DLQ_URL": ref("TasksDeadLetters"), "PHOTOS_DLQ_URL": ref("PhotosDeadLetters"),
+		"LOG_LEVEL": "ERROR", "METRIC_DETAIL": "type", "PRICE_FACTOR": "1.15",
+	}
+	for _, f := range st.Functions() {
+		for _, name := range slices.Sorted(maps.Keys(maps.Collect(both(want, f.Environment)))) {
+			p.want(f.ID+"'s "+name, f.Environment[name], want[name])
+		}
 		c, err := config.Load(func(name string) (string, bool) { v, ok := f.Environment[name]; return v, ok })
 		if err != nil || c.Resources == nil {
 			p.add("%s cannot start: %v", f.ID, err)
 		}
-		for name, value := range f.Environment {
-			if strings.Contains(value, "{{resolve:") {
-				p.add("%s: %s holds a secret", f.ID, name)
-			}
-		}
 	}
 	return p
 }
+
+// both yields the entries of two maps.
+func both(a, b map[string]string) func(func(string, string) bool) {
+	return func(yield func(string, string) bool) {
+		joined := maps.Clone(a)
+		maps.Copy(joined, b)
+		maps.All(joined)(yield)
+	}
+}
+
+// outlives is the policy for what is kept when the stack goes or needs another
+// one, but not when the stack was never made.
+const outlives = "RetainExceptOnCreate Retain"
 
 func storePromises() []promise {
 	return []promise{
@@ -396,7 +439,7 @@ func storePromises() []promise {
 				r := s.plain.Resources[id]
 				p.want(id+"'s billing", r.Properties["BillingMode"], "PAY_PER_REQUEST")
 				p.want(id+"'s recovery", property(r.Properties, "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled"), true)
-				p.want(id+"'s end", r.DeletionPolicy+" "+r.UpdateReplacePolicy, "Retain Retain")
+				p.want(id+"'s end", r.DeletionPolicy+" "+r.UpdateReplacePolicy, outlives)
 			}
 			return p
 		}},
@@ -421,7 +464,7 @@ func storePromises() []promise {
 		{"the bucket and its policy outlive the stack", func(s subject) (p problems) {
 			for _, id := range []string{"Bucket", "BucketPolicy"} {
 				r := s.plain.Resources[id]
-				p.want(id+"'s end", r.DeletionPolicy+" "+r.UpdateReplacePolicy, "Retain Retain")
+				p.want(id+"'s end", r.DeletionPolicy+" "+r.UpdateReplacePolicy, outlives)
 			}
 			return p
 		}},
@@ -470,15 +513,24 @@ func bucketForgets(s subject) (p problems) {
 			}
 		}
 	}
-	p.want("what expires", expire, map[string]string{"raw/": "ExpirationInDays 3 Enabled", "reports/": "ExpirationInDays 40 Enabled"})
+	raw, reports := prefixOf("pipeline.Steps.dropRaw"), prefixOf("pipeline.Steps.putReport")
+	p.want("what expires", expire, map[string]string{raw: "ExpirationInDays 3 Enabled", reports: "ExpirationInDays 40 Enabled"})
+	for _, rule := range rules(st) {
+		// Personal data that was to go does not stay as an old version.
+		if rule["Prefix"] == raw || rule["Prefix"] == reports {
+			p.want(fmt.Sprint(rule["Prefix"], "'s old versions"), property(rule, "NoncurrentVersionExpiration", "NoncurrentDays"), 1)
+		}
+	}
 	return p
 }
 
 func bucketSpeaksTLS(s subject) (p problems) {
 	p.want("the policy's bucket", s.plain.Logical(fmt.Sprint(properties(s.plain, "BucketPolicy", "Bucket"))), "Bucket")
 	statements := template.Statements(properties(s.plain, "BucketPolicy", "PolicyDocument"))
+	p.want("the policy's statements", len(statements), 1)
 	for _, st := range statements {
 		p.want("whom "+st.Sid+" is for", st.Principal, "*")
+		p.want("what "+st.Sid+" does", st.Effect, "Deny") // with a principal like this one, Allow would be for everybody
 	}
 	// Somebody who is allowed everything else.
 	policy := template.Policy{Statements: append(statements, template.Statement{Effect: "Allow", Actions: []string{"*"}, Resources: []string{"*"}})}
@@ -536,25 +588,32 @@ func bucketKey(s *template.Stack) any {
 func rolePromises() []promise {
 	return []promise{
 		{"functions may do what their code does, and nothing else", func(s subject) (p problems) {
-			return append(append(p, permissionProblems(s.plain, false)...), permissionProblems(s.keyed, true)...)
+			p = append(append(p, permissionProblems(s.plain)...), permissionProblems(s.keyed, ownKey)...)
+			return p
 		}},
-		{"schedules may start the fan-out and keep what they cannot deliver, and nothing else", func(s subject) (p problems) {
-			for _, st := range []*template.Stack{s.live, s.keyed} {
-				need := map[grant]bool{
-					{Action: "lambda:InvokeFunction", Resource: st.ARN("FanoutFunction")}: true,
-					{Action: "sqs:SendMessage", Resource: st.ARN("ScheduleDeadLetters")}:  true,
-				}
-				if st == s.keyed {
-					withKeys(st, need)
-				}
-				have, odd := grants(st, "SchedulerRole")
-				p = append(append(p, odd...), difference("SchedulerRole", need, have)...)
+		{"after a change of the key, roles may still decrypt with those before, and nothing else", func(s subject) (p problems) {
+			p = append(permissionProblems(s.rekeyed, ownKey, oldKey, olderKey), permissionProblems(s.cleared, "", oldKey)...)
+			for st, keys := range map[*template.Stack][]string{s.rekeyed: {ownKey, oldKey, olderKey}, s.cleared: {"", oldKey}} {
+				p = append(p, schedulerProblems(st, keys...)...)
 			}
 			return p
+		}},
+		{"schedules may start the fan-out and keep what they cannot deliver, and nothing else", func(s subject) (p problems) {
+			return append(schedulerProblems(s.live), schedulerProblems(s.keyed, ownKey)...)
 		}},
 		{"no policy is wide, borrowed, or about what nobody here does", policiesAreNarrow},
 		{"each role is for one function, or for the schedules of this account", rolesTrust},
 	}
+}
+
+func schedulerProblems(s *template.Stack, keys ...string) problems {
+	need := map[grant]bool{
+		{Action: "lambda:InvokeFunction", Resource: s.ARN("FanoutFunction")}: true,
+		{Action: "sqs:SendMessage", Resource: s.ARN("ScheduleDeadLetters")}:  true,
+	}
+	withKeys(s, need, keys...)
+	have, odd := grants(s, "SchedulerRole")
+	return append(odd, difference("SchedulerRole", need, have)...)
 }
 
 func policiesAreNarrow(s subject) (p problems) {
@@ -620,8 +679,12 @@ type alarm struct {
 
 func alarms(s *template.Stack) (all []alarm) {
 	for _, r := range s.OfType("AWS::CloudWatch::Alarm") {
-		a := alarm{id: r.ID, metric: fmt.Sprintf("%v/%v", r.Properties["Namespace"], r.Properties["MetricName"]), r: r}
-		dimensions, _ := r.Properties["Dimensions"].([]any)
+		of := r.Properties
+		if stat, is := property(measured(r), "MetricStat", "Metric").(map[string]any); is {
+			of = stat
+		}
+		a := alarm{id: r.ID, metric: fmt.Sprintf("%v/%v", of["Namespace"], of["MetricName"]), r: r}
+		dimensions, _ := of["Dimensions"].([]any)
 		for _, d := range dimensions {
 			value := fmt.Sprint(property(d, "Value"))
 			for id := range s.Resources {
@@ -638,17 +701,33 @@ func alarms(s *template.Stack) (all []alarm) {
 	return all
 }
 
+// measured is the metric that an alarm on an expression reads; nil of others.
+func measured(r template.Resource) any {
+	queries, _ := r.Properties["Metrics"].([]any)
+	for _, q := range queries {
+		if property(q, "MetricStat") != nil {
+			return q
+		}
+	}
+	return nil
+}
+
 // watched returns the problems of the alarms that must watch a metric on each
-// of some resources: whether they are there, go off above the threshold of a
-// parameter, and stay silent without data.
+// of some resources: whether they are there, go off from the threshold of a
+// parameter on (the first one, where that is ""), and stay silent without data.
+// Without a resource the dimension is all there is.
 func watched(s *template.Stack, metricName, parameter, dimension, statistic string, on ...string) (p problems) {
 	var found []string
+	threshold := any(1)
+	if parameter != "" {
+		threshold = s.Parameters[parameter]
+	}
 	for _, a := range alarms(s) {
 		if a.metric != metricName {
 			continue
 		}
 		found = append(found, a.on)
-		p.want(a.id+"'s threshold", a.r.Properties["Threshold"], s.Parameters[parameter])
+		p.want(a.id+"'s threshold", a.r.Properties["Threshold"], threshold)
 		p.want(a.id+"'s comparison", a.r.Properties["ComparisonOperator"], "GreaterThanOrEqualToThreshold")
 		p.want(a.id+"'s statistic", a.r.Properties["Statistic"], statistic)
 		p.want(a.id+" without data", a.r.Properties["TreatMissingData"], "notBreaching")
@@ -656,7 +735,7 @@ func watched(s *template.Stack, metricName, parameter, dimension, statistic stri
 		p.want(a.id+"'s periods", a.r.Properties["EvaluationPeriods"], 1)
 	}
 	for i := range on {
-		on[i] = dimension + " " + on[i]
+		on[i] = strings.TrimSpace(dimension + " " + on[i])
 	}
 	slices.Sort(found)
 	slices.Sort(on)
@@ -680,21 +759,20 @@ func alarmPromises() []promise {
 		{"every function has an alarm on refused starts", func(s subject) problems {
 			return watched(s.plain, "AWS/Lambda/Throttles", "ThrottleAlarm", "FunctionName", "Sum", slices.Clone(functions)...)
 		}},
-		{"an alarm goes off when Lambda drops a task for a loop", func(s subject) (p problems) {
-			var on []string
-			for _, a := range alarms(s.plain) {
-				if a.metric == "AWS/Lambda/RecursiveInvocationsDropped" {
-					on = append(on, a.on)
-					p.want(a.id+"'s threshold", a.r.Properties["Threshold"], 1)
-					p.want(a.id+" without data", a.r.Properties["TreatMissingData"], "notBreaching")
-				}
+		{"an alarm goes off when Lambda drops a task for a loop", func(s subject) problems {
+			return watched(s.plain, "AWS/Lambda/RecursiveInvocationsDropped", "", "FunctionName", "Sum", "PhotoFunction", "WorkerFunction")
+		}},
+		{"an alarm goes off when an event that fan-out failed on is not kept", func(s subject) problems {
+			return watched(s.plain, "AWS/Lambda/DestinationDeliveryFailures", "", "FunctionName", "Sum", "FanoutFunction")
+		}},
+		{"an alarm goes off when a run has failed, also where nobody schedules any", func(s subject) problems {
+			of := func(st *template.Stack) problems {
+				return watched(st, metric.Namespace+"/"+metric.RunsFailed, "", metric.StackDimension, "Sum", "")
 			}
-			slices.Sort(on)
-			p.want("where it is watched", on, []string{"FunctionName PhotoFunction", "FunctionName WorkerFunction"})
-			return p
+			return append(of(s.live), of(s.manual)...)
 		}},
 		{"an alarm goes off after two periods without a complete run, but only while schedules run", missingRuns},
-		{"the alarm for missing runs waits for two of the schedule's periods, which CloudWatch can", periodsFollow},
+		{"the alarm for missing runs waits for as many of the schedule's periods as a parameter says, which CloudWatch can", periodsFollow},
 		{"alarms tell the topic of their start and end, if there is one", func(s subject) (p problems) {
 			for _, r := range s.live.OfType("AWS::CloudWatch::Alarm") {
 				p.want(r.ID+"'s actions", fmt.Sprint(r.Properties["AlarmActions"], r.Properties["OKActions"]), fmt.Sprint([]string{topic}, []string{topic}))
@@ -714,7 +792,7 @@ func alarmPromises() []promise {
 func missingRuns(s subject) (p problems) {
 	for _, st := range []*template.Stack{s.plain, s.manual} {
 		for _, a := range alarms(st) {
-			if strings.HasPrefix(a.metric, metric.Namespace) {
+			if a.metric == metric.Namespace+"/"+metric.RunsCompleted {
 				p.add("%s is there although no schedule runs", a.id)
 			}
 		}
@@ -728,12 +806,17 @@ func missingRuns(s subject) (p problems) {
 		p.want("the dimension", a.on, metric.StackDimension)
 		p.want("the comparison", a.r.Properties["ComparisonOperator"], "LessThanThreshold")
 		p.want("the threshold", a.r.Properties["Threshold"], 1)
-		p.want("the statistic", a.r.Properties["Statistic"], "Sum")
+		p.want("the statistic", property(measured(a.r), "MetricStat", "Stat"), "Sum")
 		p.want("missing data", a.r.Properties["TreatMissingData"], "breaching")
 		p.want("the periods", a.r.Properties["EvaluationPeriods"], 2)
-		if a.r.Properties["DatapointsToAlarm"] != nil {
-			p.add("%s asks for fewer periods", a.id)
+		// Gaps are zeros: else CloudWatch looks further back for data that is there.
+		name := property(measured(a.r), "Id")
+		queries, _ := a.r.Properties["Metrics"].([]any)
+		told := map[any]any{}
+		for _, q := range queries {
+			told[property(q, "Expression")] = property(q, "ReturnData")
 		}
+		p.want("what is compared", told, map[any]any{nil: false, fmt.Sprintf("FILL(%v, 0)", name): true})
 	}
 	p.want("alarms for missing runs", n, 1)
 	return p
@@ -743,11 +826,17 @@ var rate = regexp.MustCompile(`^rate\((\d+) (minute|hour)s?\)$`)
 
 func periodsFollow(s subject) (p problems) {
 	choices, _ := property(s.tt.Section("Parameters"), "RegularEvery", "AllowedValues").([]any)
-	if len(choices) < 5 {
-		p.add("there are %d choices", len(choices))
+	counts, _ := property(s.tt.Section("Parameters"), "NoRunPeriods", "AllowedValues").([]any)
+	if len(choices) < 5 || len(counts) < 2 {
+		return problems{fmt.Sprintf("there are %d spans and %d counts of them", len(choices), len(counts))}
+	}
+	most := 0
+	for _, n := range counts {
+		n, _ := n.(int)
+		most = max(most, n)
 	}
 	for _, every := range choices {
-		st, err := s.tt.Deploy(template.Deployment{Parameters: map[string]string{"ScheduleState": "ENABLED", "RegularEvery": fmt.Sprint(every)}})
+		st, err := s.tt.Deploy(template.Deployment{Parameters: map[string]string{"ScheduleState": "ENABLED", "RegularEvery": fmt.Sprint(every), "NoRunPeriods": fmt.Sprint(most)}})
 		if err != nil {
 			p.add("every %v: %v", every, err)
 			continue
@@ -759,11 +848,12 @@ func periodsFollow(s subject) (p problems) {
 		}
 		n, _ := strconv.Atoi(m[1])
 		seconds := n * map[string]int{"minute": 60, "hour": 3600}[m[2]]
-		p.want(fmt.Sprintf("the period of %v", every), properties(st, "NoRunAlarm", "Period"), seconds)
+		p.want(fmt.Sprintf("the period of %v", every), property(measured(st.Resources["NoRunAlarm"]), "MetricStat", "Period"), seconds)
+		p.want("the periods", properties(st, "NoRunAlarm", "EvaluationPeriods"), most)
 		// PutMetricAlarm: what it looks back on is a day at most, or a week if
 		// periods have an hour or more.
-		if limit := map[bool]int{true: 86400, false: 604800}[seconds < 3600]; 2*seconds > limit {
-			p.add("two periods of %v are longer than CloudWatch looks back", every)
+		if limit := map[bool]int{true: 86400, false: 604800}[seconds < 3600]; most*seconds > limit {
+			p.add("%d periods of %v are longer than CloudWatch looks back", most, every)
 		}
 	}
 	return p
@@ -773,7 +863,27 @@ func dashboardShows(s subject) (p problems) {
 	for _, r := range s.manual.OfType("AWS::CloudWatch::Dashboard") {
 		p.add("%s is there although nobody wants it", r.ID)
 	}
-	body := fmt.Sprint(properties(s.plain, "StackDashboard", "DashboardBody"))
+	want := slices.Sorted(slices.Values(append(metric.OfTypes(), metric.OfRuns()...)))
+	for st, types := range map[*template.Stack]bool{s.plain: false, s.detailed: true} {
+		ofStack, ofTypes, odd := shown(st)
+		p = append(p, odd...)
+		p.want("what is shown of the stack", slices.Sorted(maps.Keys(ofStack)), want)
+		if types != (len(ofTypes) > 0) {
+			p.add("with metrics of each type %v these are shown: %v", types, ofTypes)
+		}
+		for name := range ofTypes {
+			if !slices.Contains(metric.OfTypes(), name) {
+				p.add("nobody writes %s of a type", name)
+			}
+		}
+	}
+	return p
+}
+
+// shown reads which of our metrics the dashboard has, of the stack and of types.
+func shown(s *template.Stack) (ofStack, ofTypes map[string]bool, p problems) {
+	ofStack, ofTypes = map[string]bool{}, map[string]bool{}
+	body := fmt.Sprint(properties(s, "StackDashboard", "DashboardBody"))
 	var board struct {
 		Widgets []struct {
 			Properties struct {
@@ -783,30 +893,28 @@ func dashboardShows(s subject) (p problems) {
 		}
 	}
 	if err := json.Unmarshal([]byte(body), &board); err != nil {
-		return append(p, "its text is no JSON: "+err.Error())
+		return ofStack, ofTypes, problems{"its text is no JSON: " + err.Error()}
 	}
-	shown, search := map[string]bool{}, regexp.MustCompile(`\{`+metric.Namespace+`,stack,type\} stack="`+s.plain.Name+`" MetricName="(\w+)"`)
+	search := regexp.MustCompile(`\{` + metric.Namespace + `,` + metric.StackDimension + `,` + metric.TypeDimension + `\} ` + metric.StackDimension + `="` + s.Name + `" MetricName="(\w+)"`)
 	for _, w := range board.Widgets {
-		p.want("a widget's region", w.Properties.Region, s.plain.Region)
+		p.want("a widget's region", w.Properties.Region, s.Region)
 		for _, m := range w.Properties.Metrics {
 			text := fmt.Sprint(m...)
 			if found := search.FindStringSubmatch(text); found != nil {
-				shown[found[1]] = true
-			} else if len(m) >= 4 && m[0] == metric.Namespace && m[2] == metric.StackDimension && m[3] == s.plain.Name {
-				shown[fmt.Sprint(m[1])] = true
+				ofTypes[found[1]] = true
+			} else if len(m) == 4 && m[0] == metric.Namespace && m[2] == metric.StackDimension && m[3] == s.Name {
+				ofStack[fmt.Sprint(m[1])] = true
 			} else if strings.Contains(text, metric.Namespace) {
 				p.add("a metric that nobody writes: %s", text)
 			}
 			for _, name := range m {
-				if id, ours := strings.CutPrefix(fmt.Sprint(name), s.plain.Name+"-"); ours && s.plain.Resources[strings.TrimSuffix(id, "-INVENTED")].ID == "" {
+				if id, ours := strings.CutPrefix(fmt.Sprint(name), s.Name+"-"); ours && s.Resources[strings.TrimSuffix(id, "-INVENTED")].ID == "" {
 					p.add("there is no %v", name)
 				}
 			}
 		}
 	}
-	want := slices.Sorted(slices.Values(append(metric.OfTypes(), metric.OfRuns()...)))
-	p.want("what is shown", slices.Sorted(maps.Keys(shown)), want)
-	return p
+	return ofStack, ofTypes, p
 }
 
 func parameterPromises() []promise {
@@ -858,6 +966,10 @@ func wrongValues(s subject) (p problems) {
 		"ErrorAlarm":          {[]string{"10"}, []string{"0"}},
 		"ThrottleAlarm":       {[]string{"10"}, []string{"0"}},
 		"Dashboard":           {[]string{"false"}, []string{"no"}},
+		"NoRunPeriods":        {[]string{"2", "7"}, []string{"1", "8", "2.5"}},
+		"OldKmsKeyArns":       {[]string{"", oldKey, oldKey + "," + olderKey}, []string{"alias/mine", oldKey + ",alias/mine"}},
+		"MetricDetail":        {[]string{"type"}, []string{"", "none"}},
+		"PriceFactor":         {[]string{"0.01", "0.95", "1.15", "10", "99.9", "100"}, []string{"", "0", "0.00", "0.001", "-1", "1,15", "1.", "101", "1e2", "x"}},
 	} {
 		for _, value := range values.right {
 			if _, err := s.tt.Deploy(template.Deployment{Parameters: map[string]string{parameter: value}}); err != nil {

@@ -25,6 +25,9 @@ type FunctionConfig struct {
 	// Timeout is the time limit of an invocation: what its deadline says, and
 	// when the process is killed.
 	Timeout time.Duration
+	// LogLevel is the least that Lambda keeps of the log, by the level that each
+	// line of JSON says of itself: "WARN". Empty keeps all, as the format Text does.
+	LogLevel string
 	// Kill, when set, kills the process that much after the event was handed
 	// over, though its deadline says Timeout: a function that does not see its
 	// end coming.
@@ -48,7 +51,7 @@ type Function struct {
 
 // NewFunction returns a function without processes.
 func NewFunction(c FunctionConfig) *Function {
-	return &Function{cfg: c, busy: map[*sandbox]bool{}}
+	return &Function{cfg: c, log: Log{least: levelOf(c.LogLevel)}, busy: map[*sandbox]bool{}}
 }
 
 // Result is what became of an invocation.

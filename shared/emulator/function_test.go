@@ -57,6 +57,12 @@ func play(mode string) {
 		case "hang":
 			fmt.Println("hanging")
 			select {}
+		case "log":
+			fmt.Println(`{"level":"ERROR","msg":"an error"}`)
+			fmt.Println(`{"level":"debug","msg":"a detail"}`)
+			fmt.Println(`{"_aws":{},"msg":"a metric"}`)
+			fmt.Println(`{"level":"loud","msg":"no level"}`)
+			fmt.Println("a text")
 		case "another's answer":
 			res, err := http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/invocation/none/response", "application/json", nil)
 			if err != nil {
@@ -212,5 +218,30 @@ func TestColdFunctionsStartAProcessForEachInvocation(t *testing.T) {
 	_, second := invoke(t, f, "")
 	if first.PID == second.PID || len(f.Starts()) != 2 {
 		t.Errorf("processes %d and %d, %d starts", first.PID, second.PID, len(f.Starts()))
+	}
+}
+
+func TestLinesBelowTheLogLevelAreNotKept(t *testing.T) {
+	t.Parallel()
+	for least, want := range map[string][]string{
+		"":      {"an error", "a detail", "a metric", "no level", "a text"},
+		"DEBUG": {"an error", "a detail", "a metric", "no level", "a text"},
+		"INFO":  {"an error", "a metric", "no level", "a text"},
+		"WARN":  {"an error", "a text"},
+		"FATAL": {"a text"},
+	} {
+		t.Run("level "+least, func(t *testing.T) {
+			t.Parallel()
+			f := played(t, "runs", func(c *emulator.FunctionConfig) { c.LogLevel = least })
+			if _, err := f.Invoke(t.Context(), []byte(`{"do":"log"}`)); err != nil {
+				t.Fatal(err)
+			}
+			f.Close() // with its process its last line has come
+			for _, msg := range []string{"an error", "a detail", "a metric", "no level", "a text"} {
+				if got := f.Log().Contains(msg); got != slices.Contains(want, msg) {
+					t.Errorf("%s: kept %v", msg, got)
+				}
+			}
+		})
 	}
 }

@@ -2,6 +2,8 @@ package emulator
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -10,8 +12,33 @@ import (
 // Log is what the processes of a function printed: what Lambda would put into
 // its log group. All of it may be called at once.
 type Log struct {
+	// least is the level below which Lambda keeps nothing, and says so to nobody;
+	// 0 keeps everything.
+	least int
+
 	mu    sync.Mutex
 	lines []string
+}
+
+// levelInfo is what Lambda takes a line for that has no level that it knows.
+const levelInfo = 3
+
+// levelOf ranks the levels of Lambda's application log; 0 is none of them.
+func levelOf(name string) int {
+	return slices.Index([]string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}, strings.ToUpper(name)) + 1
+}
+
+// dropped reports whether Lambda would keep a line out of the log group, which
+// it decides for custom runtimes by the line itself
+// (lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html). Nothing is said
+// there of lines that are no JSON, such as a panic's: they are kept here.
+func (l *Log) dropped(line []byte) bool {
+	var fields map[string]any
+	if l.least == 0 || json.Unmarshal(line, &fields) != nil {
+		return false
+	}
+	name, _ := fields["level"].(string)
+	return cmp.Or(levelOf(name), levelInfo) < l.least
 }
 
 // Lines returns the lines so far, in the order in which they were ended.
@@ -29,6 +56,9 @@ func (l *Log) Contains(parts ...string) bool {
 }
 
 func (l *Log) add(line []byte) {
+	if l.dropped(line) {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, string(line))

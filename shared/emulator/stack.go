@@ -146,6 +146,9 @@ func (s *Stack) makeFunctions(o Options) error {
 			Name: f.name, ARN: s.resolved.stack.ARN(id), Program: program,
 			Timeout: time.Duration(f.Timeout) * time.Second, Env: maps.Clone(f.Environment),
 		}
+		if f.logging.LogFormat == "JSON" {
+			c.LogLevel = f.logging.ApplicationLogLevel
+		}
 		maps.Copy(c.Env, s.reserved(f, key))
 		c.Env["TMPDIR"] = o.TempDir
 		if o.Change != nil {

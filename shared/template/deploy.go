@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Deployment says where and with which values a template is deployed. What is
@@ -40,7 +41,7 @@ type Resource struct {
 type Stack struct {
 	Name, Region, Account, Partition string
 
-	Parameters map[string]any // string, or int or float64 of a Number
+	Parameters map[string]any // string, int or float64 of a Number, []any of a CommaDelimitedList
 	Conditions map[string]bool
 	Resources  map[string]Resource
 	Outputs    map[string]string
@@ -186,15 +187,19 @@ func check(declared map[string]any, value string) (any, error) {
 		}
 		typed = plain(n)
 	case "String":
-		if pattern, ok := declared["AllowedPattern"].(string); ok {
-			whole, err := regexp.Compile(`^(?:` + pattern + `)$`)
-			if err != nil {
+		if err := checkPattern(declared, value); err != nil {
+			return nil, err
+		}
+	case "CommaDelimitedList":
+		var entries []any
+		for entry := range strings.SplitSeq(value, ",") {
+			entry = strings.TrimSpace(entry)
+			if err := checkPattern(declared, entry); err != nil {
 				return nil, err
 			}
-			if !whole.MatchString(value) {
-				return nil, fmt.Errorf("does not match %s", pattern)
-			}
+			entries = append(entries, entry)
 		}
+		typed = entries
 	default:
 		return nil, fmt.Errorf("is of a type that nobody here knows: %v", kind)
 	}
@@ -204,6 +209,22 @@ func check(declared map[string]any, value string) (any, error) {
 		}
 	}
 	return typed, nil
+}
+
+// checkPattern compares a text, or one entry of a list, with AllowedPattern.
+func checkPattern(declared map[string]any, value string) error {
+	pattern, ok := declared["AllowedPattern"].(string)
+	if !ok {
+		return nil
+	}
+	whole, err := regexp.Compile(`^(?:` + pattern + `)$`)
+	if err != nil {
+		return err
+	}
+	if !whole.MatchString(value) {
+		return fmt.Errorf("does not match %s", pattern)
+	}
+	return nil
 }
 
 func number(v any) (float64, bool) {

@@ -17,6 +17,8 @@ import (
 //     Scheduler::Schedule, S3::BucketPolicy, Lambda::EventInvokeConfig) are passed
 //     over with a line in its log. DescribeStackResources has an entry with a type
 //     but without names for each of them; DescribeStacks has all outputs.
+//   - RetainExceptOnCreate is unknown and would delete with the stack: it becomes
+//     Retain, which is the same for a stack that was made.
 //   - The addresses of queues are those of AWS. The SDK sends them in the body,
 //     so that its end point decides who is asked.
 func (t *Template) ForMoto() ([]byte, error) {
@@ -27,6 +29,9 @@ func (t *Template) ForMoto() ([]byte, error) {
 	resources := copied.Section("Resources")
 	for id, body := range resources {
 		body, _ := body.(map[string]any)
+		if body["DeletionPolicy"] == "RetainExceptOnCreate" {
+			body["DeletionPolicy"] = "Retain"
+		}
 		switch properties, _ := body["Properties"].(map[string]any); body["Type"] {
 		case "AWS::Lambda::EventSourceMapping":
 			delete(resources, id)

@@ -23,13 +23,16 @@ type program struct {
 	types []types.Type // every named type of ours, and the pointer to it
 }
 
-var loadProgram = sync.OnceValues(func() (*program, error) {
+var loadProgram = sync.OnceValues(func() (*program, error) { return loadChanged(nil) })
+
+// loadChanged loads the program with other text in some of its files, by path.
+func loadChanged(files map[string][]byte) (*program, error) {
 	root, err := filepath.Abs("..")
 	if err != nil {
 		return nil, err
 	}
 	initial, err := packages.Load(&packages.Config{
-		Mode: packages.LoadSyntax | packages.NeedModule, Dir: root,
+		Mode: packages.LoadSyntax | packages.NeedModule, Dir: root, Overlay: files,
 		// The tag of the functions' build, which leaves the embedded default out.
 		// For this machine, since other builds have left the types of what we
 		// import in the cache.
@@ -58,7 +61,7 @@ var loadProgram = sync.OnceValues(func() (*program, error) {
 		}
 	}
 	return p, nil
-})
+}
 
 // reached is what one main can get to.
 type reached struct {
@@ -202,6 +205,47 @@ func (r *reached) entries(adapters ...string) map[entry][]string {
 		}
 	}
 	return all
+}
+
+// adapters are the packages that alone ask AWS for something.
+func adapters() []string { return []string{"store", "queue", "object", "secret"} }
+
+// strays lists what is asked of the SDK outside of the adapters: operations,
+// and anything else of a service but the making of its client.
+func (r *reached) strays() []string {
+	found := map[string]bool{}
+	for fn := range r.funcs {
+		if !strings.HasPrefix(pathOf(fn), module) || slices.Contains(adapters(), packageOf(fn)) {
+			continue
+		}
+		for _, block := range fn.Blocks {
+			for _, instruction := range block.Instrs {
+				if call, is := instruction.(ssa.CallInstruction); is {
+					if name, is := operation(call.Common()); is {
+						found[string(entryOf(fn))+" does "+name] = true
+					}
+				}
+				for _, operand := range instruction.Operands(nil) {
+					value, is := (*operand).(*ssa.Function)
+					if is && value.Name() != "NewFromConfig" && strings.HasPrefix(pathOf(value), sdk) {
+						found[string(entryOf(fn))+" uses "+strings.TrimPrefix(pathOf(value), sdk)+"."+value.Name()] = true
+					}
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// pathOf is the path of the package that a function is declared in.
+func pathOf(fn *ssa.Function) string {
+	switch {
+	case fn.Object() != nil && fn.Object().Pkg() != nil:
+		return fn.Object().Pkg().Path()
+	case fn.Pkg != nil:
+		return fn.Pkg.Pkg.Path()
+	}
+	return ""
 }
 
 func packageOf(fn *ssa.Function) string {

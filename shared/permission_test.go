@@ -279,13 +279,13 @@ func grants(s *template.Stack, role string) (have map[grant]bool, problems []str
 	return have, problems
 }
 
-// users returns who in the pipeline calls for objects, each with the
+// users returns who calls for objects, each with the
 // operations that this comes to. A function that is handed the port only helps:
 // its callers count.
 func (r *reached) users() map[entry][]string {
 	all := map[entry]map[string]bool{}
 	for fn := range r.funcs {
-		if packageOf(fn) != "pipeline" || takesObjects(fn) {
+		if packageOf(fn) == "object" || takesObjects(fn) {
 			continue
 		}
 		outer := fn
@@ -379,6 +379,7 @@ func TestOnlyPagesOfPicturesGoToThePhotosQueue(t *testing.T) {
 type code struct {
 	entries map[entry][]string // adapters' methods
 	users   map[entry][]string // of objects
+	strays  []string           // what is asked of AWS outside of the adapters
 }
 
 // functionCode reads the code of every function once.
@@ -390,7 +391,7 @@ var functionCode = sync.OnceValues(func() (map[string]code, error) {
 	all := map[string]code{}
 	for folder, main := range p.mains {
 		r := p.from(main, unreachable()[folder]...)
-		all[folder] = code{r.entries("store", "queue", "secret"), r.users()}
+		all[folder] = code{r.entries("store", "queue", "secret"), r.users(), r.strays()}
 	}
 	return all, nil
 })
@@ -445,6 +446,9 @@ func permissionProblems(s *template.Stack, keys ...string) []string {
 	for _, f := range s.Functions() {
 		d := deployed{stack: s, function: f, folder: strings.ToLower(strings.TrimSuffix(f.ID, "Function"))}
 		need, unsaid := d.needs(all[d.folder])
+		for _, stray := range all[d.folder].strays {
+			unsaid = append(unsaid, fmt.Sprintf("%s: %s outside of the adapters", d.folder, stray))
+		}
 		withKeys(s, need, keys...)
 		have, odd := grants(s, f.Role)
 		problems = append(append(problems, unsaid...), odd...)

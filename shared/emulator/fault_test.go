@@ -373,3 +373,21 @@ func TestAWSARightThatARoleLacksIsFound(t *testing.T) {
 	}
 	w.await("the dead letter", func() bool { return w.left("TasksDlqUrl") == 1 })
 }
+
+// Lambda drops lines below the function's application log level, and a line of
+// metrics has none.
+func TestAWSMetricsAreKeptAtEveryLogLevel(t *testing.T) {
+	t.Parallel()
+	s := users(27, 4)
+	s.stack.Parameters = map[string]string{"LogLevel": "ERROR", "MetricDetail": "type"}
+	w := newWorld(t, s)
+	w.complete(w.start())
+	log := w.Function("WorkerFunction").Log()
+	w.await("the metrics of the run's end", func() bool { return log.Contains(`"_aws"`, `"RunsCompleted"`) })
+	if !log.Contains(`"_aws"`, `"RowsNew"`, `"type":"users"`) {
+		t.Errorf("no metrics of a type: %q", log.Lines())
+	}
+	if log.Contains(`"level":"INFO"`) || log.Contains(`"level":"WARN"`) {
+		t.Errorf("lines below the level: %q", log.Lines())
+	}
+}

@@ -227,6 +227,47 @@ func TestADeathOnTheLastReceive(t *testing.T) {
 	same(t, "new users", 7, v.Types[run.Users].New)
 }
 
+// The longest back-off grows with retryBaseSeconds: a page that honestly waits
+// for its next try is not lost.
+func TestALongBackOffIsNoLostTask(t *testing.T) {
+	w := newWorld(t, 0).only(run.Users)
+	w.expo()
+	w.conn.RetryBaseSeconds = 8 // back-offs of up to two hours
+	w.save()
+	st := w.start(pipeline.Start{})
+	w.deliver()           // the plan
+	w.queue.letters = nil // its pages wait for ever
+	state := func() run.PageState {
+		pages, err := w.ledger().Pages(t.Context(), st.Run.ID, run.Users)
+		w.must(err)
+		return pages[0].State
+	}
+	repair := func(after time.Duration) {
+		w.clock.advance(after)
+		w.must(w.steps.Repair(t.Context(), w.conn.Name))
+	}
+	repair(8*visibility - time.Minute)
+	same(t, "tasks sent again before four times as long", 0, resent(w, st.Run.ID))
+	repair(2 * time.Minute)
+	same(t, "tasks sent again after it", 1, resent(w, st.Run.ID))
+	repair(8*visibility - time.Minute)
+	same(t, "page before as long again", run.PageQueued, state())
+	repair(2 * time.Minute)
+	same(t, "page after it", run.PageFailed, state())
+}
+
+// resent counts the type runs of a run whose tasks were sent again.
+func resent(w *world, id string) (n int) {
+	all, err := w.ledger().TypeRuns(w.t.Context(), id)
+	w.must(err)
+	for _, tr := range all {
+		if !tr.Resent.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // slow makes a world in a bubble of moved time whose detail calls take a
 // minute each and whose deliveries end after limit.
 func slow(t *testing.T, rows int, limit time.Duration) *world {

@@ -111,12 +111,27 @@ func (s *Steps) recheckDue(ctx context.Context, tr TypeRun) (bool, error) {
 	return due, err
 }
 
+// patience is how long nothing may move in a run before its tasks are taken
+// for lost: two visibility periods, and as much longer as the connection's
+// retryBaseSeconds makes the back-off, which at 2 is one period at the most.
+func (s *Steps) patience(ctx context.Context, connection string) (time.Duration, error) {
+	conn, err := s.Ledger.Connection(ctx, connection)
+	if err != nil && fault.CodeOf(err) != fault.ConfigInvalid { // a connection that was removed has no say
+		return 0, err
+	}
+	const usual = 2 // seconds
+	return time.Duration(float64(2*s.visibility()) * max(1, conn.RetryBaseSeconds/usual)), nil
+}
+
 // lost deals with a run in which nothing moves.
 func (s *Steps) lost(ctx context.Context, r Run, all []TypeRun) error {
-	now, quiet := s.now(), 2*s.visibility()
-	last := lastActivity(r, all)
-	if now.Before(last.Add(quiet)) {
+	now, last := s.now(), lastActivity(r, all)
+	if now.Before(last.Add(2 * s.visibility())) {
 		return nil
+	}
+	quiet, err := s.patience(ctx, r.Connection)
+	if err != nil || now.Before(last.Add(quiet)) {
+		return err
 	}
 	var resent time.Time
 	for _, tr := range all {

@@ -334,3 +334,31 @@ func TestResourcesComeByTypeAndInOrder(t *testing.T) {
 		t.Errorf("deletion policy = %q", got)
 	}
 }
+
+func TestAListIsCheckedEntryByEntry(t *testing.T) {
+	t.Parallel()
+	tt := &template.Template{Root: map[string]any{
+		"Parameters": map[string]any{"Keys": map[string]any{"Type": "CommaDelimitedList", "Default": "", "AllowedPattern": "k*"}},
+		"Outputs":    map[string]any{"Joined": map[string]any{"Value": map[string]any{"Fn::Join": []any{"+", map[string]any{"Ref": "Keys"}}}}},
+	}}
+	for given, want := range map[string]string{"": "", "k": "k", "k,kk, k": "k+kk+k"} {
+		s, err := tt.Deploy(template.Deployment{Parameters: map[string]string{"Keys": given}})
+		if err != nil || s.Outputs["Joined"] != want {
+			t.Errorf("%q: %v (%v), want %q", given, s, err, want)
+		}
+	}
+	if _, err := tt.Deploy(template.Deployment{Parameters: map[string]string{"Keys": "k,x"}}); err == nil {
+		t.Error("a wrong entry is taken")
+	}
+}
+
+func TestForMotoKeepsWhatOutlivesTheStack(t *testing.T) {
+	t.Parallel()
+	tt := &template.Template{Root: map[string]any{"Resources": map[string]any{
+		"Table": map[string]any{"Type": "AWS::DynamoDB::Table", "DeletionPolicy": "RetainExceptOnCreate"},
+	}}}
+	text, err := tt.ForMoto()
+	if err != nil || !strings.Contains(string(text), `"DeletionPolicy":"Retain"`) {
+		t.Errorf("%s (%v)", text, err)
+	}
+}

@@ -164,6 +164,58 @@ func known(root, cmd *cobra.Command, flag string) bool {
 	return flag == "help" || cmd.Flag(flag) != nil || root.PersistentFlags().Lookup(flag) != nil
 }
 
+// TestTheSettingsOfThePageAreThoseOfTheTemplate holds names and defaults.
+func TestTheSettingsOfThePageAreThoseOfTheTemplate(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\nParameters:\n")
+	section, _, _ = strings.Cut(section, "\nMappings:\n")
+	var want, got [][2]string
+	for _, m := range regexp.MustCompile(`(?m)^  (\w+):\n(?:    .*\n)*?    Default: (.*)$`).FindAllStringSubmatch(section, -1) {
+		want = append(want, [2]string{m[1], strings.Trim(m[2], `"`)})
+	}
+	if len(want) < 20 || len(want) != strings.Count(section, "    Type: ") {
+		t.Fatalf("read %d parameters of template.yaml", len(want))
+	}
+	_, section, _ = strings.Cut(readPage(t, "operations.md").text, "\n## Settings\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (?:`([^`]*)` )?\\| \\S").FindAllStringSubmatch(section, -1) {
+		got = append(got, [2]string{m[1], m[2]})
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("parameters of template.yaml and settings of docs/operations.md (-template +page):\n%s", diff)
+	}
+}
+
+// TestEveryDeploymentIsOfAFreshBuildAndKeepsItsSettings looks at README.md too.
+// SAM without a build packs the source. A setting on its command line is undone
+// by the next deployment, which sends those of samconfig.toml.
+func TestEveryDeploymentIsOfAFreshBuildAndKeepsItsSettings(t *testing.T) {
+	t.Parallel()
+	for name, needed := range map[string]string{"operations.md": `--config-env "$ENV"`, filepath.Join("..", "README.md"): ""} {
+		p := readPage(t, name)
+		if strings.Contains(p.text, "--parameter-overrides") {
+			t.Errorf("%s deploys with --parameter-overrides, which lasts until the next deployment", name)
+		}
+		lines := regexp.MustCompile(`(?m)^[^|\n]*sam deploy --?.*\n.*|^sam deploy.*\n.*`).FindAllString(p.text, -1)
+		if len(lines) == 0 {
+			t.Fatalf("%s deploys nothing", name)
+		}
+		for _, line := range lines {
+			line, next, _ := strings.Cut(line, "\n")
+			if !strings.HasPrefix(line, "sam build && sam deploy") || !strings.Contains(line, needed) {
+				t.Errorf("%s: %s: want sam build && sam deploy … %s", name, line, needed)
+			}
+			if next != "```" {
+				t.Errorf("%s: after %q comes %q, which a paste would give to SAM's question as the answer", name, line, next)
+			}
+		}
+	}
+}
+
 func TestEveryErrorCodeHasItsSection(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile(filepath.Join("..", "..", "shared", "fault", "fault.go"))

@@ -142,7 +142,7 @@ const (
 // tries is what a call has been through.
 type tries struct {
 	all, trouble, throttled int
-	renewed                 bool
+	refused                 int // tokens that were refused
 }
 
 // call tries r until it brings data. The caller gives the buffer back to
@@ -160,10 +160,10 @@ func (c *Client) call(ctx context.Context, r request) (*bytes.Buffer, *failure, 
 		t.all++
 		buf, f := c.attempt(ctx, r, tok)
 		if f == nil {
+			c.login.took(tok)
 			return buf, nil, t.all
 		}
-		if r.endpoint != authorize && !t.renewed && f.unexplained(r.spec) {
-			t.renewed = true
+		if r.endpoint != authorize && f.unexplained(r.spec) && c.mayRenew(tok, f, &t) {
 			tok.stale = tok.number
 			continue
 		}
@@ -171,6 +171,19 @@ func (c *Client) call(ctx context.Context, r request) (*bytes.Buffer, *failure, 
 			return nil, last, t.all
 		}
 	}
+}
+
+// mayRenew reports whether another token may help a call whose token was
+// refused. Every call may try one more. After that only a token that has done
+// its work tells nothing against the login: one that was replaced while the
+// call waited for its turn, or that others were served with before it ended.
+func (c *Client) mayRenew(tok token, f *failure, t *tries) bool {
+	t.refused++
+	if t.refused == 1 {
+		return true
+	}
+	replaced, served := c.login.past(tok)
+	return t.refused < maxTries && (replaced || served && f.endsToken())
 }
 
 // wait waits before the next try and returns nil, or returns the failure that

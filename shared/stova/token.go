@@ -25,7 +25,23 @@ type session struct {
 	value   string
 	number  int
 	born    time.Time
+	served  int // the newest token that has brought data
 	renewal *renewal
+}
+
+// took notes that a token has brought data.
+func (s *session) took(tok token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.served = max(s.served, tok.number)
+}
+
+// past reports whether there is a newer token than tok, and whether tok has
+// brought data.
+func (s *session) past(tok token) (replaced, served bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.number > tok.number, s.served >= tok.number
 }
 
 // renewal is one login that any number of callers wait for.

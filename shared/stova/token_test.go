@@ -3,6 +3,8 @@ package stova
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -184,3 +186,92 @@ func TestAWaiterForALoginGivesUpWithItsOwnContext(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// A call may wait long for its turn, while others use its token up: that says
+// nothing against the login. What does not get better is asked with one more
+// token, and no more.
+func TestACallIsServedWithTheTokenThatIsGoodWhenItIsMade(t *testing.T) {
+	t.Parallel()
+	const expired = `{"error":{"accesstoken":"expired"}}`
+	tests := map[string]struct {
+		refusal  answer // of the slow call with the first tokens
+		refused  int    // how many of its tokens
+		others   bool   // another call is served with each of them before
+		code     fault.Code
+		attempts int
+		logins   int
+	}{
+		"a token that ended after it had served others is renewed again":   {answer{body: expired}, 3, true, "", 4, 4},
+		"401 to a token that had served others is no word on the login":    {answer{status: 401}, 3, true, "", 4, 4},
+		"a new token that never served is refused for good":                {answer{body: expired}, 9, false, fault.StovaAuth, 2, 2},
+		"tokens that end for ever are given up":                            {answer{body: expired}, 9, true, fault.StovaAuth, 5, 5},
+		"403 may be a suspended account, which is left alone":              {answer{status: 403}, 9, true, fault.StovaAuth, 2, 2},
+		"an error of a row alone is asked with one more token, not with 5": {answer{body: `{"error":{"oddity":"x"}}`}, 9, true, fault.StovaBody, 2, 2},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var c *Client
+			v := always(answer{body: attendeeRow})
+			attempts := 0
+			gate := transport(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Query().Get("attendeeid") != "1" {
+					return v.RoundTrip(r)
+				}
+				if attempts++; tt.others {
+					if _, err := c.Row(t.Context(), run.Attendees, "2"); err != nil {
+						t.Error(err)
+					}
+				}
+				if attempts > tt.refused {
+					return v.RoundTrip(r)
+				}
+				rec := httptest.NewRecorder()
+				v.write(rec, tt.refusal)
+				return rec.Result(), nil
+			})
+			c = fake(t, v, func(cfg *Config) { cfg.Transport = gate })
+			_, err := c.Row(t.Context(), run.Attendees, "1")
+			if fault.CodeOf(err) != tt.code {
+				t.Errorf("error = %v, want code %q", err, tt.code)
+			}
+			if diff := cmp.Diff([]int{tt.attempts, tt.logins}, []int{attempts, v.calls("global/authorize")}); diff != "" {
+				t.Errorf("attempts and logins (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A token that another call has replaced is no renewal of this one's.
+func TestATokenThatWasReplacedMeanwhileIsNotHeldAgainstTheLogin(t *testing.T) {
+	t.Parallel()
+	var c *Client
+	v := always(answer{body: attendeeRow})
+	attempts := 0
+	gate := transport(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Query().Get("attendeeid") == "" {
+			return v.RoundTrip(r)
+		}
+		if attempts++; attempts > 3 {
+			return v.RoundTrip(r)
+		}
+		if err := c.Authorise(t.Context()); err != nil { // somebody logs in anew
+			t.Error(err)
+		}
+		rec := httptest.NewRecorder()
+		v.write(rec, answer{status: 403})
+		return rec.Result(), nil
+	})
+	c = fake(t, v, func(cfg *Config) { cfg.Transport = gate })
+	if _, err := c.Row(t.Context(), run.Attendees, "1"); err != nil || attempts != 4 {
+		t.Errorf("%d attempts, %v; want 4 and the row", attempts, err)
+	}
+	if n := v.calls("global/authorize"); n != 4 {
+		t.Errorf("%d logins, want 4: the first, and three of others", n)
+	}
+}
+
+// transport is a function as the way to the vendor.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -116,6 +116,12 @@ func (f *failure) unexplained(spec streamSpec) bool {
 	}
 }
 
+// endsToken reports whether the answer is one that an ended token may get. 403
+// is not: an account whose access is suspended must not log in again and again.
+func (f *failure) endsToken() bool {
+	return f.kind == refused && f.status == http.StatusUnauthorized || f.kind == vendorError && f.vendor.has(authKeys...)
+}
+
 // gone reports whether the vendor says that the row asked for does not exist.
 func (f *failure) gone(spec streamSpec) bool {
 	return f.kind == vendorError && !f.vendor.has("eventid") && f.vendor.has(spec.goneKeys...)

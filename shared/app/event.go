@@ -29,8 +29,13 @@ type FanoutEvent struct {
 
 // FanoutAnswer says what became of each connection.
 type FanoutAnswer struct {
-	Started []string          `json:"started"`           // run ids
-	Skipped map[string]string `json:"skipped,omitempty"` // connection to reason
+	// Started are the ids of the event's runs, those in Repeated too: who
+	// invokes the function again after an answer was lost finds its run here.
+	Started []string `json:"started"`
+	// Repeated are those of Started that an earlier delivery of the same event
+	// had started: nothing new began.
+	Repeated []string          `json:"repeated,omitempty"`
+	Skipped  map[string]string `json:"skipped,omitempty"` // connection to reason
 }
 
 // Fanout starts a run of every connection the event names. It may be called
@@ -72,11 +77,17 @@ func (a *App) Fanout(ctx context.Context, e FanoutEvent) (FanoutAnswer, error) {
 			answer.Skipped[name] = s.Skipped
 		default:
 			answer.Started = append(answer.Started, s.Run.ID)
+			said := "run started"
+			if s.Repeated {
+				answer.Repeated = append(answer.Repeated, s.Run.ID)
+				said = "run had been started by this event before"
+			}
+			a.log().InfoContext(ctx, said, "run", s.Run.ID, "connection", name, "mode", string(s.Run.Mode))
 			usd += a.watch.book(ctx, s.Run.ID)
 		}
 	}
 	a.watch.tell(ctx, tally, "", usd)
-	a.log().InfoContext(ctx, "fan-out", "started", len(answer.Started), "skipped", len(answer.Skipped), "failed", failures != nil)
+	a.log().InfoContext(ctx, "fan-out", "started", len(answer.Started)-len(answer.Repeated), "repeated", len(answer.Repeated), "skipped", len(answer.Skipped), "failed", failures != nil)
 	return answer, failures
 }
 
@@ -128,5 +139,24 @@ func (a *App) RedriveEvent(ctx context.Context, e RedriveEvent) (RedriveAnswer, 
 		return RedriveAnswer{}, fault.New(fault.ConfigInvalid, "the event names no filter", `give one, or "all": true`)
 	}
 	out, err := a.Steps.Redrive(ctx, e.Filter, e.DryRun)
+	a.logRedrive(ctx, e, out, err)
 	return RedriveAnswer{Redriven: out, DryRun: e.DryRun}, err
+}
+
+// logRedrive logs a redrive as one line: what it was to pick, and how many
+// failures got which verdict.
+func (a *App) logRedrive(ctx context.Context, e RedriveEvent, out []pipeline.Redriven, err error) {
+	counts := map[string]int{}
+	for _, r := range out {
+		counts[r.Verdict]++
+	}
+	log := a.log().With("connection", e.Connection, "type", string(e.Type), "cause", e.Cause, "run", e.Run, "dry_run", e.DryRun, "failures", len(out))
+	for _, verdict := range pipeline.Verdicts() {
+		log = log.With(verdict, counts[verdict])
+	}
+	if err != nil {
+		log.ErrorContext(ctx, "redrive cut short", "code", string(fault.CodeOf(err)))
+		return
+	}
+	log.InfoContext(ctx, "redrive")
 }

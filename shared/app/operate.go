@@ -181,7 +181,7 @@ func (s *Stack) Redrive(ctx context.Context, f pipeline.Filter, dry bool) ([]pip
 	}
 	var open []pipeline.Redriven
 	for _, r := range answer.Redriven {
-		if r.Verdict != pipeline.Superseded {
+		if r.WasSent() {
 			open = append(open, r)
 		}
 	}

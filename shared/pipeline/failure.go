@@ -37,14 +37,14 @@ func (l Ledger) failure(ctx context.Context, k Key) (f Failure, ok bool, err err
 	if strings.HasPrefix(k.SK, "PAGE#") {
 		var p Page
 		version, err := load(ctx, l.Items, k, &p)
-		if err != nil || version == 0 || p.State != run.PageFailed {
+		if err != nil || version == 0 || p.State != run.PageFailed || !p.Dropped.IsZero() {
 			return Failure{}, false, storeError(err)
 		}
 		return Failure{Connection: p.Connection, Run: p.Run, Type: p.Type, Page: p.Name, Code: p.Code, Error: p.Error, At: p.Settled, Rows: p.Rows}, true, nil
 	}
 	var tr TypeRun
 	version, err := load(ctx, l.Items, k, &tr)
-	if err != nil || version == 0 || tr.State != run.Failed {
+	if err != nil || version == 0 || tr.State != run.Failed || !tr.Dropped.IsZero() {
 		return Failure{}, false, storeError(err)
 	}
 	return Failure{Connection: tr.Connection, Run: tr.Run, Type: tr.Type, Code: tr.Code, Error: tr.Error, At: tr.Ended}, true, nil

@@ -264,6 +264,7 @@ func lastActivity(r Run, all []TypeRun) time.Time {
 // faster.
 func (s *Steps) create(ctx context.Context, r Run, version int64, active Active) (started Started, again bool, err error) {
 	now := s.now()
+	r.Began = now
 	writes := make([]Write, 0, len(r.Types)+3)
 	add := func(k Key, version int64, v any) error {
 		w, err := put(k, version, v)

@@ -21,10 +21,21 @@ type Run struct {
 	AskedFull bool           `json:"asked_full,omitempty"`
 	Types     []run.DataType `json:"types"`    // in the order of run.AllTypes
 	Settings  string         `json:"settings"` // hash of the settings it started with
-	Started   time.Time      `json:"started"`
-	Ended     time.Time      `json:"ended,omitzero"`
+	Started   time.Time      `json:"started"`  // the scheduled time, by which runs are ordered
+	// Began is when the run was made, by the clock of who made it; zero of runs
+	// made before this was kept.
+	Began time.Time `json:"began,omitzero"`
+	Ended time.Time `json:"ended,omitzero"`
 	// ApprovedRemovals is how many removals per type an operator approved.
 	ApprovedRemovals int `json:"approved_removals,omitempty"`
+}
+
+// began is when the run was made; of one that does not tell, when it was due.
+func (r Run) began() time.Time {
+	if r.Began.IsZero() {
+		return r.Started
+	}
+	return r.Began
 }
 
 // TypeRun is the part of a run that handles one data type.
@@ -63,6 +74,11 @@ type TypeRun struct {
 	Resent time.Time `json:"resent,omitzero"`
 	// Rechecked is when repair last sent the one task the type waits for.
 	Rechecked time.Time `json:"rechecked,omitzero"`
+	// Redriven is when a failure was sent again that has not come anew since:
+	// the dead letters there are of it have nothing left to tell.
+	Redriven time.Time `json:"redriven,omitzero"`
+	// Dropped is when a failure became history, because its connection is gone.
+	Dropped time.Time `json:"dropped,omitzero"`
 }
 
 // Counts returns the type run's numbers: those of its pages and of its finish.
@@ -98,6 +114,11 @@ type Page struct {
 	Code    string    `json:"code,omitempty"`
 	Error   string    `json:"error,omitempty"`
 	Settled time.Time `json:"settled,omitzero"`
+	// Redriven is when a failure was sent again that has not come anew since:
+	// the dead letters there are of it have nothing left to tell.
+	Redriven time.Time `json:"redriven,omitzero"`
+	// Dropped is when a failure became history, because its connection is gone.
+	Dropped time.Time `json:"dropped,omitzero"`
 }
 
 // Task returns the task that handles the page.
@@ -226,11 +247,11 @@ func modify[T any](ctx context.Context, items Items, k Key, change func(v *T, ex
 func indexed(v any) string {
 	switch v := v.(type) {
 	case Page:
-		if v.State == run.PageFailed {
+		if v.State == run.PageFailed && v.Dropped.IsZero() {
 			return v.Connection
 		}
 	case TypeRun:
-		if v.State == run.Failed {
+		if v.State == run.Failed && v.Dropped.IsZero() {
 			return v.Connection
 		}
 	}

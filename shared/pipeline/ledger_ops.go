@@ -36,7 +36,8 @@ func (l Ledger) PutConnection(ctx context.Context, c run.Connection, now time.Ti
 	return storeError(l.Items.Write(ctx, w, p))
 }
 
-// Connection returns the settings of a connection; CONFIG_INVALID when there is none.
+// Connection returns the settings of a connection; CONFIG_INVALID, which
+// wraps ErrNoConnection, when there is none.
 func (l Ledger) Connection(ctx context.Context, name string) (run.Connection, error) {
 	var saved SavedConnection
 	version, err := load(ctx, l.Items, settingsKey(name), &saved)
@@ -44,7 +45,7 @@ func (l Ledger) Connection(ctx context.Context, name string) (run.Connection, er
 		return run.Connection{}, storeError(err)
 	}
 	if version == 0 {
-		return run.Connection{}, fault.Permanent(fault.New(fault.ConfigInvalid, fmt.Sprintf("no connection %q", name), "see connections list"))
+		return run.Connection{}, noConnection(name)
 	}
 	return saved.Settings, nil
 }
@@ -340,7 +341,7 @@ func (l Ledger) fail(ctx context.Context, t run.Task, cause error, now time.Time
 		if p.State == run.PageQueued {
 			tr.Failed++
 		}
-		p.State, p.Settled = run.PageFailed, now
+		p.State, p.Settled, p.Redriven = run.PageFailed, now, time.Time{}
 		p.Code, p.Error = describe(cause)
 		tr.Activity = now
 		return nil, true, nil

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -30,13 +31,21 @@ const (
 	Sent       = "sent"       // its task is queued
 	Covered    = "covered"    // a later run has done its work; the task settles it
 	Superseded = "superseded" // a type run of an old run: only a new sync can mend it
+	Removed    = "removed"    // its connection is gone: it is history, and listed no more
 )
+
+// Verdicts returns all verdicts.
+func Verdicts() []string { return []string{Sent, Covered, Superseded, Removed} }
 
 // Redriven is one failure and what a redrive does about it.
 type Redriven struct {
 	Failure
 	Verdict string `json:"verdict"`
 }
+
+// WasSent reports whether the verdict is one with which a task was sent, so
+// that there is something to wait for.
+func (r Redriven) WasSent() bool { return r.Verdict == Sent || r.Verdict == Covered }
 
 // Failed returns the failures a filter picks, ordered by cause, connection,
 // run, type and page.
@@ -64,19 +73,21 @@ func (s *Steps) Failed(ctx context.Context, f Filter) ([]Failure, error) {
 	return all, nil
 }
 
-// idle reports whether a dead letter's task has nothing left to do: its page
-// is done, or its type run has not failed. A redrive that was cut before it
-// could delete the letter left it, or a later run has done the work.
+// idle reports whether a dead letter has nothing left to tell: its page or its
+// type run has not failed, or was sent again and has not failed since, or is
+// history. The ledger knows every failure, so nothing is lost with a letter. A
+// redrive that was cut before it could delete the letter left it, or that met
+// it while another redrive's visit hid it, or a later run has done the work.
 func (s *Steps) idle(ctx context.Context, t run.Task) (bool, error) {
 	if t.Kind == run.PageTask {
 		p, ok, err := s.Ledger.Page(ctx, t.Run, t.Type, t.Page)
-		return ok && p.State == run.PageDone, err
+		return ok && (p.State == run.PageDone || !p.Redriven.IsZero() || !p.Dropped.IsZero()), err
 	}
 	tr, ok, err := s.Ledger.TypeRun(ctx, t.Run, t.Type)
 	if err != nil || !ok {
 		return false, err
 	}
-	if tr.State.Ended() && tr.State != run.Failed {
+	if tr.State.Ended() && tr.State != run.Failed || !tr.Redriven.IsZero() || !tr.Dropped.IsZero() {
 		return true, nil
 	}
 	return s.overtaken(ctx, Failure{Connection: t.Connection, Run: t.Run, Type: t.Type})
@@ -97,8 +108,9 @@ func (s *Steps) overtaken(ctx context.Context, x Failure) (bool, error) {
 }
 
 // Redrive sends a task for each failure a filter picks, then deletes its dead
-// letters. Sending comes first: cut anywhere, nothing is lost, and a task that
-// is sent twice finds its page settled. dry only says what would go.
+// letters, and those of others that have nothing left to tell. Sending comes
+// first: cut anywhere, nothing is lost, and a task that is sent twice finds its
+// page settled. dry only says what would go.
 func (s *Steps) Redrive(ctx context.Context, f Filter, dry bool) ([]Redriven, error) {
 	failures, err := s.Failed(ctx, f)
 	if err != nil {
@@ -118,28 +130,37 @@ func (s *Steps) Redrive(ctx context.Context, f Filter, dry bool) ([]Redriven, er
 	// All are opened before the first is sent: a type that finds the one it
 	// waits for still failed would fail again.
 	for _, r := range out {
-		if r.Verdict == Superseded {
-			continue
+		switch {
+		case r.WasSent():
+			err = s.reopen(ctx, r.Failure)
+		case r.Verdict == Removed:
+			err = s.drop(ctx, r.Failure)
 		}
-		if err := s.reopen(ctx, r.Failure); err != nil {
+		if err != nil {
 			return out, err
 		}
 	}
-	sent := map[run.Task]bool{}
 	for _, r := range out {
-		if r.Verdict == Superseded {
+		if !r.WasSent() {
 			continue
 		}
 		if err := s.Tasks.Send(ctx, r.Task()); err != nil {
 			return out, storeError(fmt.Errorf("send %s: %w", r.Task(), err))
 		}
-		sent[r.Task()] = true
+		if err := s.Ledger.redriven(ctx, r.Failure, s.now()); err != nil {
+			return out, err
+		}
 	}
-	return out, s.forget(ctx, sent)
+	return out, s.sweep(ctx)
 }
 
 // verdict says what a redrive can do about a failure.
 func (s *Steps) verdict(ctx context.Context, x Failure) (string, error) {
+	if _, err := s.Ledger.Connection(ctx, x.Connection); errors.Is(err, ErrNoConnection) {
+		return Removed, nil
+	} else if err != nil {
+		return "", err
+	}
 	if x.Page == "" {
 		active, err := s.Ledger.Active(ctx, x.Connection)
 		if err != nil || active.Run == x.Run {
@@ -176,7 +197,7 @@ func (s *Steps) reopen(ctx context.Context, x Failure) error {
 		if tr.Planning {
 			tr.State = run.Running
 		}
-		tr.Ended, tr.Activity = time.Time{}, now
+		tr.Ended, tr.Activity, tr.Redriven = time.Time{}, now, now
 		return true
 	}); err != nil {
 		return err
@@ -194,29 +215,6 @@ func (s *Steps) reopenRun(ctx context.Context, conn, id string) error {
 		return true
 	})
 	return storeError(err)
-}
-
-// forget deletes the dead letters of tasks that have been sent again, the sync
-// and finish tasks of a type run alike.
-func (s *Steps) forget(ctx context.Context, sent map[run.Task]bool) error {
-	for d, err := range s.Dead.Dead(ctx) {
-		if err != nil {
-			return storeError(fmt.Errorf("visit dead letters: %w", err))
-		}
-		t := d.Task
-		if t.Kind == run.FinishTask {
-			t.Kind = run.SyncTask
-		}
-		if idle, err := s.idle(ctx, t); err != nil {
-			return err
-		} else if !sent[t] && !idle {
-			continue
-		}
-		if err := s.Dead.Delete(ctx, d); err != nil {
-			return storeError(fmt.Errorf("delete a dead letter: %w", err))
-		}
-	}
-	return nil
 }
 
 // Progress reads a run and its type runs, for whoever follows it.

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -62,6 +63,8 @@ type Steps struct {
 
 	Now func() time.Time // the clock; nil: time.Now
 	Log *slog.Logger     // nil: slog.Default
+	// Pause waits for d or until ctx ends; nil: a timer.
+	Pause func(ctx context.Context, d time.Duration) error
 	// Visibility is the queues' visibility timeout; repair goes by it. Default 30 minutes.
 	Visibility time.Duration
 	// Margin is how long before a task's deadline it stops taking rows, so
@@ -144,7 +147,9 @@ func (s *Steps) Do(ctx context.Context, t run.Task) error {
 		return err
 	}
 	j := job{Task: t, Run: r, Current: active.Run == t.Run}
-	if j.Conn, err = s.Ledger.Connection(ctx, t.Connection); err != nil {
+	if j.Conn, err = s.Ledger.Connection(ctx, t.Connection); errors.Is(err, ErrNoConnection) {
+		return s.abandon(ctx, t)
+	} else if err != nil {
 		return err
 	}
 	if j.Set, err = s.Connector.Mapping(j.Conn); err != nil {
@@ -190,7 +195,7 @@ func (s *Steps) failType(ctx context.Context, t run.Task, cause error) error {
 		if tr.State.Ended() {
 			return false
 		}
-		tr.State, tr.Ended, tr.Activity = run.Failed, now, now
+		tr.State, tr.Ended, tr.Activity, tr.Redriven = run.Failed, now, now, time.Time{}
 		tr.Code, tr.Error = describe(cause)
 		return true
 	})
@@ -257,8 +262,8 @@ func (s *Steps) closeRun(ctx context.Context, conn, id string, all []TypeRun) er
 	if first {
 		tallyOf(ctx).ended(runState(all))
 	}
-	c, err := s.Ledger.Connection(ctx, conn)
-	if err != nil || c.RawRetentionDays > 0 {
+	c, err := s.Ledger.Connection(ctx, conn) // of a removed one nothing is kept
+	if err != nil && !errors.Is(err, ErrNoConnection) || c.RawRetentionDays > 0 {
 		return err
 	}
 	return s.dropRaw(ctx, rawPrefix(conn, id))

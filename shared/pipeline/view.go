@@ -20,7 +20,9 @@ type RunView struct {
 	Mode       run.Mode  `json:"mode"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"`
-	Seconds    float64   `json:"seconds"`
+	// Seconds is how long the run took, or has taken so far: from when it was
+	// made, not from the scheduled time in Started. Never below 0.
+	Seconds float64 `json:"seconds"`
 	Spent
 	// TaskAge is the largest of its types' (TypeRun.TaskAge).
 	TaskAge float64 `json:"task_age_seconds,omitempty"`
@@ -113,7 +115,7 @@ func (s *Steps) Summary(ctx context.Context, r Run) (RunView, []TypeRun, error) 
 		end = s.now()
 	}
 	v.CostUSD, v.Usage = used.USD, used.Units
-	v.Seconds = end.Sub(r.Started).Round(10 * time.Millisecond).Seconds()
+	v.Seconds = max(0, end.Sub(r.began())).Round(10 * time.Millisecond).Seconds()
 	for _, tr := range all {
 		v.Spent = v.Spent.plus(tr.Spent)
 		v.TaskAge = max(v.TaskAge, tr.TaskAge)

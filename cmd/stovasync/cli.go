@@ -134,12 +134,7 @@ func invalid(next, format string, args ...any) error {
 
 // environment reads the settings of the process, the flag --target first.
 func (c *cli) environment() (config.Config, error) {
-	return config.Load(func(name string) (string, bool) {
-		if name == "STOVASYNC_TARGET" && c.target != "" {
-			return c.target, true
-		}
-		return c.lookup(name)
-	})
+	return config.LoadTarget(c.lookup, c.target)
 }
 
 // logger writes to standard error: warnings as notes, or everything with --verbose.

@@ -236,7 +236,7 @@ func (c *cli) list(ctx context.Context, at *site) error {
 			return err
 		}
 		if c.json {
-			if err := printJSON(c.out, connectionView{s.Settings, key, s.Updated}); err != nil {
+			if err := printJSON(c.out, connectionView{s.Settings, key, whole(s.Updated)}); err != nil {
 				return err
 			}
 			continue

@@ -12,7 +12,6 @@ import (
 
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
-	"stovasync/shared/run"
 )
 
 // filterFlags pick failures; failed and redrive take the same.
@@ -24,8 +23,23 @@ func (f *filterFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.run, "run", "", "only those of this run")
 }
 
+// words are the flags as they were given.
+func (f filterFlags) words() string {
+	var given []string
+	for _, flag := range [...]struct{ name, value string }{{"--cause", f.cause}, {"--type", f.dataType}, {"--run", f.run}} {
+		if flag.value != "" {
+			given = append(given, flag.name+" "+flag.value)
+		}
+	}
+	return strings.Join(given, " ")
+}
+
 func (c *cli) filter(ctx context.Context, at *site, names []string, f filterFlags) (pipeline.Filter, error) {
-	out := pipeline.Filter{Cause: strings.ToUpper(f.cause), Run: f.run}
+	cause, err := errorCode(f.cause)
+	out := pipeline.Filter{Cause: cause, Run: f.run}
+	if err != nil {
+		return out, err
+	}
 	if len(names) > 0 {
 		if _, err := c.connection(ctx, at, names[0]); err != nil {
 			return out, err
@@ -39,7 +53,38 @@ func (c *cli) filter(ctx context.Context, at *site, names []string, f filterFlag
 		}
 		out.Type = t
 	}
-	return out, nil
+	return out, c.filterRun(ctx, at, out)
+}
+
+// filterRun refuses a run that is not there, or is another connection's: that
+// nothing of it has failed would be no news.
+func (c *cli) filterRun(ctx context.Context, at *site, f pipeline.Filter) error {
+	if f.Run == "" {
+		return nil
+	}
+	switch r, ok, err := at.Steps.Ledger.Run(ctx, f.Run); {
+	case err != nil:
+		return err
+	case !ok:
+		return invalid("see "+c.self()+" runs", "no run %s", f.Run)
+	case f.Connection != "" && f.Connection != r.Connection:
+		return invalid("see "+c.self()+" runs "+f.Connection, "run %s is of connection %s, not of %s", f.Run, r.Connection, f.Connection)
+	default:
+		return nil
+	}
+}
+
+// errorCode reads the code of an error as people write it; "" stays.
+func errorCode(word string) (string, error) {
+	code := strings.ToUpper(strings.TrimSpace(word))
+	var known []string
+	for _, k := range fault.Codes() {
+		known = append(known, string(k))
+	}
+	if code == "" || slices.Contains(known, code) {
+		return code, nil
+	}
+	return "", invalid(nearest(code, known, "there are: "+strings.Join(known, ", ")), "no error code %q", word)
 }
 
 func (c *cli) failedCommand() *cobra.Command {
@@ -71,22 +116,26 @@ func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlag
 	}
 	if c.json {
 		for _, x := range all {
+			x.At = whole(x.At)
 			if err := printJSON(c.out, x); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	if len(all) == 0 {
-		_, err := fmt.Fprintln(c.out, "Nothing has failed.")
-		return err
+	switch words := f.words(); {
+	case len(all) > 0:
+	case words != "":
+		return c.line("Nothing has failed that matches %s.", words)
+	default:
+		return c.line("Nothing has failed.")
 	}
-	for _, group := range byCause(all, func(x pipeline.Failure) string { return x.Code }) {
+	for _, group := range byCause(all, func(x pipeline.Failure) cause { return cause{text: x.Error} }) {
 		g := newGrid("connection", "run", "type", ">page", ">rows")
-		for _, x := range group {
+		for _, x := range group.of {
 			g.row(x.Connection, x.Run, x.Type, cmp.Or(x.Page, "all"), rowsOf(x))
 		}
-		if err := errors.Join(c.line("%s", group[0].Error), g.print(c.out), c.gap()); err != nil {
+		if err := errors.Join(c.line("%s", group.heading), g.print(c.out), c.gap()); err != nil {
 			return err
 		}
 	}
@@ -108,18 +157,6 @@ func rowsOf(x pipeline.Failure) string {
 		return ""
 	}
 	return fmt.Sprint(x.Rows)
-}
-
-// byCause cuts failures, ordered by their code, into groups of one code.
-func byCause[T any](all []T, code func(T) string) [][]T {
-	var groups [][]T
-	for i, x := range all {
-		if i == 0 || code(x) != code(all[i-1]) {
-			groups = append(groups, nil)
-		}
-		groups[len(groups)-1] = append(groups[len(groups)-1], x)
-	}
-	return groups
 }
 
 func (c *cli) redriveCommand() *cobra.Command {
@@ -145,6 +182,9 @@ error, also when what goes on is not waited for any longer.`,
 			if len(args) == 0 && f == (filterFlags{}) && !all {
 				return invalid("name a connection, filter with --cause, --type or --run, or say --all", "redrive without a filter would re-run every failure")
 			}
+			if all && (len(args) > 0 || f != (filterFlags{})) {
+				return invalid("leave out either --all or the rest", "--all re-runs every failure of every connection, but %s picks some", strings.Join(append(args, strings.Fields(f.words())...), " "))
+			}
 			return c.with(cmd.Context(), func(at *site) error { return c.redrive(cmd.Context(), at, args, f, dry) })
 		},
 	}
@@ -152,109 +192,4 @@ error, also when what goes on is not waited for any longer.`,
 	cmd.Flags().BoolVar(&all, "all", false, "re-run every failure of every connection")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only show what would be re-run")
 	return cmd
-}
-
-// redrivenView is one failure after a redrive: State is that of its page or
-// type run now.
-type redrivenView struct {
-	pipeline.Redriven
-	State string `json:"state"`
-}
-
-func (c *cli) redrive(ctx context.Context, at *site, names []string, f filterFlags, dry bool) error {
-	filter, err := c.filter(ctx, at, names, f)
-	if err != nil {
-		return err
-	}
-	if !dry {
-		failures, err := at.Steps.Failed(ctx, filter)
-		if err != nil {
-			return err
-		}
-		if len(failures) > 0 {
-			c.say("Re-running %s.\n", count(len(failures), "failure"))
-		}
-	}
-	out, err := at.Redrive(ctx, filter, dry)
-	if ctx.Err() != nil {
-		if at.remote {
-			return interrupted("interrupted: what was sent goes on by itself; look with " + c.self() + " failed")
-		}
-		return interrupted("interrupted: what is not done yet goes on with the next " + c.self() + " sync or redrive")
-	}
-	// What is not waited for is shown as far as it is.
-	if err != nil && (fault.CodeOf(err) != fault.RunActive || len(out) == 0) {
-		return err
-	}
-	views := make([]redrivenView, len(out))
-	left := 0
-	for i, r := range out {
-		state, mended, bad := stateNow(ctx, at, r.Failure)
-		if bad != nil {
-			return errors.Join(err, bad)
-		}
-		views[i] = redrivenView{r, state}
-		if !mended {
-			left++
-		}
-	}
-	if bad := c.printRedriven(views, dry); err != nil || bad != nil {
-		return errors.Join(err, bad)
-	}
-	if left > 0 && !dry {
-		return status(exitPartial)
-	}
-	return nil
-}
-
-// stateNow is the state of the page or the type run that had failed, and
-// whether it is a good end.
-func stateNow(ctx context.Context, at *site, x pipeline.Failure) (state string, mended bool, err error) {
-	if x.Page != "" {
-		p, _, err := at.Steps.Ledger.Page(ctx, x.Run, x.Type, x.Page)
-		return string(p.State), p.State == run.PageDone, err
-	}
-	tr, _, err := at.Steps.Ledger.TypeRun(ctx, x.Run, x.Type)
-	return string(tr.State), tr.State.Succeeded(), err
-}
-
-func (c *cli) printRedriven(views []redrivenView, dry bool) error {
-	if c.json {
-		for _, v := range views {
-			if err := printJSON(c.out, v); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if len(views) == 0 {
-		return c.line("Nothing to re-run.")
-	}
-	// Connections are re-run one after the other; people read by cause.
-	slices.SortStableFunc(views, func(a, b redrivenView) int { return cmp.Compare(a.Code, b.Code) })
-	for _, group := range byCause(views, func(v redrivenView) string { return v.Code }) {
-		g := newGrid("connection", "run", "type", ">page", "  verdict", "now")
-		for _, v := range group {
-			g.row(v.Connection, v.Run, v.Type, cmp.Or(v.Page, "all"), "  "+v.Verdict, v.State)
-		}
-		if err := errors.Join(c.line("%s", group[0].Failure.Error), g.print(c.out), c.gap()); err != nil {
-			return err
-		}
-	}
-	if slices.ContainsFunc(views, func(v redrivenView) bool { return v.Verdict == pipeline.Superseded }) {
-		return c.line("Types of older runs (superseded) are mended by a new sync only.")
-	}
-	if dry {
-		return c.line("Nothing was re-run: --dry-run.")
-	}
-	if slices.ContainsFunc(views, feeds) {
-		return c.line("Other types may have ended without these rows: the next sync brings what waited for them.")
-	}
-	return nil
-}
-
-// feeds reports whether other types read what was re-run: picks wait for users
-// and sessions, pictures for their owners.
-func feeds(v redrivenView) bool {
-	return v.Verdict == pipeline.Sent && slices.Contains([]run.DataType{run.Users, run.Sessions, run.Presenters}, v.Type)
 }

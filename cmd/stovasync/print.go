@@ -117,3 +117,6 @@ func stamp(t time.Time) string {
 	}
 	return t.UTC().Format("2006-01-02 15:04:05")
 }
+
+// whole is a time as our JSON has it: the ledger's are as fine as its clock.
+func whole(t time.Time) time.Time { return t.Truncate(time.Second) }

@@ -46,6 +46,7 @@ func (c *cli) runs(ctx context.Context, at *site, names []string, limit int) err
 		if err != nil {
 			return err
 		}
+		v.Started, v.Ended = whole(v.Started), whole(v.Ended)
 		if c.json {
 			if err := printJSON(c.out, v); err != nil {
 				return err
@@ -130,7 +131,7 @@ func (c *cli) showRun(ctx context.Context, at *site, id string) error {
 		}
 		id = newest[0].ID
 	}
-	v, err := at.Steps.View(ctx, id)
+	v, err := viewOf(ctx, at, id)
 	if err != nil {
 		return err
 	}
@@ -157,6 +158,13 @@ func (c *cli) showRun(ctx context.Context, at *site, id string) error {
 		return err
 	}
 	return errors.Join(c.section("Causes", causes), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
+}
+
+// viewOf reads a run as it is shown.
+func viewOf(ctx context.Context, at *site, id string) (pipeline.RunView, error) {
+	v, err := at.Steps.View(ctx, id)
+	v.Started, v.Ended = whole(v.Started), whole(v.Ended)
+	return v, err
 }
 
 func (c *cli) gap() error {

@@ -114,7 +114,7 @@ func (c *cli) runToEnd(ctx context.Context, at *site, start pipeline.Start) (pip
 	if err != nil {
 		return pipeline.RunView{}, err
 	}
-	return at.Steps.View(ctx, id)
+	return viewOf(ctx, at, id)
 }
 
 // stopped tells somebody who interrupted a sync what comes next.

@@ -16,7 +16,7 @@ import (
 func nearest(word string, known []string, otherwise string) string {
 	best, distance := "", len(word)/2+1
 	for _, k := range known {
-		if d := levenshtein.ComputeDistance(strings.ToLower(word), k); d < distance {
+		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(k)); d < distance {
 			best, distance = k, d
 		}
 	}

@@ -114,7 +114,13 @@ func isURL(s string) bool {
 // aws:STACK in a function, or where the tables are named, else DefaultTarget. The
 // error joins every variable that is missing or wrong, as CONFIG_INVALID.
 func Load(lookup func(string) (string, bool)) (Config, error) {
-	env := environment{lookup: lookup}
+	return LoadTarget(lookup, "")
+}
+
+// LoadTarget is Load where a flag --target may have been given. It goes before
+// STOVASYNC_TARGET, and is what errors about it name; "" is none.
+func LoadTarget(lookup func(string) (string, bool), flag string) (Config, error) {
+	env := environment{lookup: lookup, flag: strings.TrimSpace(flag)}
 	res := &Resources{}
 	for _, v := range res.variables() {
 		*v.into = env.get(v.name)
@@ -127,7 +133,7 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 		res.Stack = cmp.Or(res.Stack, c.Target.Stack)
 		env.complete(res)
 		if c.Target.Stack != res.Stack {
-			env.problem("STACK is "+shown(res.Stack)+" but STOVASYNC_TARGET names "+shown(c.Target.Stack), "set both to the same stack")
+			env.problem("STACK is "+shown(res.Stack)+" but "+env.source()+" names "+shown(c.Target.Stack), "set both to the same stack")
 		}
 		c.Resources = res
 	}
@@ -140,7 +146,16 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 // environment collects what is wrong while variables are read.
 type environment struct {
 	lookup   func(string) (string, bool)
+	flag     string // --target; "" when it was not given
 	problems []error
+}
+
+// source names what says the target.
+func (e *environment) source() string {
+	if e.flag != "" {
+		return "--target"
+	}
+	return "STOVASYNC_TARGET"
 }
 
 func (e *environment) get(name string) string {
@@ -153,14 +168,14 @@ func (e *environment) problem(msg, next string) {
 }
 
 func (e *environment) target(stack string, deployed bool) Target {
-	given := e.get("STOVASYNC_TARGET")
+	given := cmp.Or(e.flag, e.get("STOVASYNC_TARGET"))
 	if given == "" && deployed {
 		// The stack's name is checked with the other variables.
 		return Target{Kind: AWS, Stack: stack}
 	}
 	t, err := ParseTarget(cmp.Or(given, DefaultTarget))
 	if err != nil {
-		e.problem("STOVASYNC_TARGET is "+shown(given), "set local:DIR, or aws:STACK with the name of a stack")
+		e.problem(e.source()+" is "+shown(given), "set local:DIR, or aws:STACK with the name of a stack")
 	}
 	return t
 }

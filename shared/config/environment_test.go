@@ -97,6 +97,27 @@ func TestLoadProblems(t *testing.T) {
 	}
 }
 
+func TestAWrongTargetIsBlamedOnWhatSaidIt(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		lookup func(string) (string, bool)
+		flag   string
+		want   []string
+	}{
+		"the flag":                               {lookup(nil), "gcp:x", []string{`--target is "gcp:x"`}},
+		"the flag, though the variable is right": {lookup(map[string]string{"STOVASYNC_TARGET": "local:x"}), "gcp:x", []string{`--target is "gcp:x"`}},
+		"the variable":                           {lookup(map[string]string{"STOVASYNC_TARGET": "gcp:x"}), " ", []string{`STOVASYNC_TARGET is "gcp:x"`}},
+		"the flag that names another stack":      {deployment(nil), "aws:other", []string{`--target names "other"`}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.LoadTarget(tt.lookup, tt.flag)
+			checkProblems(t, err, tt.want)
+		})
+	}
+}
+
 func TestParseTarget(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]config.Target{

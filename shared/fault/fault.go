@@ -39,6 +39,15 @@ const (
 	RunActive        Code = "RUN_ACTIVE"        // another run of the connection is under way
 )
 
+// Codes returns every code, in the order of docs/errors.md.
+func Codes() []Code {
+	return []Code{
+		StovaAuth, StovaEvent, StovaRate, StovaServer, StovaTooLarge, StovaTimeout, StovaBody,
+		ConfigInvalid, MappingLocked, MappingInvalid, GateUsersFirst, PhotoHost, PhotoType, PhotoTooLarge,
+		RowNoID, RowNoTimes, RowPoison, RemovalRefused, TaskLost, StoreUnavailable, RunActive,
+	}
+}
+
 // Error is a failure with its code. Its text is `CODE: message; next step`.
 // Neither part may hold personal data or secrets: ids and counts only.
 type Error struct {

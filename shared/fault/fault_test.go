@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,6 +63,17 @@ func TestEveryCodeIsExplained(t *testing.T) {
 		if link := fmt.Sprintf("[%s](#%s)", code, strings.ToLower(code)); !strings.Contains(contents, link) {
 			t.Errorf("the contents of docs/errors.md do not hold %s", link)
 		}
+	}
+}
+
+func TestEveryCodeIsListed(t *testing.T) {
+	t.Parallel()
+	var listed []string
+	for _, c := range fault.Codes() {
+		listed = append(listed, string(c))
+	}
+	if want := codes(t); !slices.Equal(want, listed) {
+		t.Errorf("Codes() = %q, want the constants in their order: %q", listed, want)
 	}
 }
 

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// cause is the error of a failure, and whether it is one of the past.
+type cause struct {
+	text string
+	past bool
+}
+
+// alike are failures of one cause, under a heading for people.
+type alike[T any] struct {
+	heading string
+	of      []T
+}
+
+// byCause groups failures by what their errors say, whichever row, page or
+// file they say it of: one code has many causes, and the first of them may be
+// the one that matters least. What is over comes last; within a code the
+// largest group comes first.
+func byCause[T any](all []T, why func(T) cause) []alike[T] {
+	type key struct {
+		folded string
+		past   bool
+	}
+	at := map[key]int{}
+	var groups []alike[T]
+	var keys []key
+	for _, x := range all {
+		w := why(x)
+		k := key{fold(w.text), w.past}
+		i, ok := at[k]
+		if !ok {
+			i = len(groups)
+			at[k] = i
+			groups, keys = append(groups, alike[T]{heading: w.text}), append(keys, k)
+		}
+		if groups[i].heading != w.text {
+			groups[i].heading = k.folded
+		}
+		groups[i].of = append(groups[i].of, x)
+	}
+	order := make([]int, len(groups))
+	for i := range order {
+		order[i] = i
+		if keys[i].past {
+			groups[i].heading = "was: " + groups[i].heading
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		codeA, _, _ := strings.Cut(keys[a].folded, ":")
+		codeB, _, _ := strings.Cut(keys[b].folded, ":")
+		return cmp.Or(trueLast(keys[a].past, keys[b].past), cmp.Compare(codeA, codeB),
+			cmp.Compare(len(groups[b].of), len(groups[a].of)), cmp.Compare(keys[a].folded, keys[b].folded))
+	})
+	sorted := make([]alike[T], len(groups))
+	for i, o := range order {
+		sorted[i] = groups[o]
+	}
+	return sorted
+}
+
+func trueLast(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	default:
+		return -1
+	}
+}
+
+// A word with a digit in it: an id, a count, a page, the name of a file.
+var numbered = regexp.MustCompile(`[A-Za-z0-9_.-]*[0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*`)
+
+// fold puts … in the place of ids and numbers. The status of an HTTP answer,
+// which tells causes apart, stays.
+func fold(text string) string {
+	return numbered.ReplaceAllStringFunc(text, func(word string) string {
+		if n, err := strconv.Atoi(word); err == nil && n >= 300 && n <= 599 {
+			return word
+		}
+		return "…"
+	})
+}

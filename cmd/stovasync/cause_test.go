@@ -20,8 +20,8 @@ func TestFailuresAreGroupedByWhatTheySay(t *testing.T) {
 				{text: "STOVA_SERVER: getAttendee 800000002: server error (503), 5 tries; try again later"},
 			},
 			map[string]int{
-				"STOVA_SERVER: fetch picture from a.example.test: answered 500, tried 5 times":   1,
-				"STOVA_SERVER: getAttendee …: server error (503), … tries; try again later": 2,
+				"STOVA_SERVER: fetch picture from a.example.test: answered 500, tried 5 times": 1,
+				"STOVA_SERVER: getAttendee …: server error (503), … tries; try again later":    2,
 			},
 			"STOVA_SERVER: getAttendee …: server error (503), … tries; try again later",
 		},

@@ -222,3 +222,20 @@ func TestFailedPagesAreRedriven(t *testing.T) {
 	w.sync(run.Incremental)
 	w.check(w.expect().store)
 }
+
+func TestATotalOutageIsNotHammered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, stovatest.Options{Seed: 76, Attendees: 120, Sessions: -1, Speakers: -1}, stovatest.ServerOptions{}, "pageSize: 25\n")
+	w.faults("503:endpoint=getAttendee")
+	v, err := w.run(run.Full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.State != run.Partial {
+		t.Fatalf("the run is %s, want partial", v.State)
+	}
+	// Five pages of each of four types, five receives of each, five tries of a row.
+	if v.APICalls > 850 {
+		t.Errorf("%d calls of the API while no attendee can be had, want at most 850", v.APICalls)
+	}
+}

@@ -37,11 +37,20 @@ func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawP
 	}
 	meter := &stova.Meter{}
 	f := fetcher{src: src, stream: j.Type.Stream(), raw: &raw}
+	if f.probes, err = s.probes(ctx, j, len(missing)); err != nil {
+		return raw, nil, used, err
+	}
+	if raw.known() > 0 {
+		f.probes = 0 // the vendor has answered for this page
+	}
 	if raw.FetchedAt.IsZero() {
 		raw.FetchedAt = s.now()
 	}
 	rest, err = f.fetch(stova.WithMeter(ctx, meter), s, missing)
 	used = spentOn(meter)
+	if err = errors.Join(err, s.heardOf(ctx, j, f.probes, f.tally)); err == nil && len(raw.Rows)+len(raw.Gone)+len(rest) == 0 {
+		err = s.unproven(ctx, j, f.tally)
+	}
 	if err != nil {
 		return raw, nil, used, err
 	}
@@ -122,10 +131,16 @@ const hopeless = 10
 // come first, so most of them are counted at the end.
 type tally struct {
 	good, failed int
+	server       int // of the failed, those that look like a server's trouble
 	last         error
 }
 
-func (t *tally) fail(err error) { t.failed, t.last = t.failed+1, err }
+func (t *tally) fail(err error) {
+	t.failed, t.last = t.failed+1, err
+	if code := fault.CodeOf(err); code == fault.StovaServer || code == fault.StovaTimeout {
+		t.server++
+	}
+}
 
 // down reports whether nothing has worked so far.
 func (t *tally) down() bool { return t.good == 0 && t.failed >= hopeless }
@@ -143,6 +158,7 @@ type fetcher struct {
 	src    Source
 	stream run.Stream
 	raw    *RawPage
+	probes int // rows to be tried before the others; see Steps.probes
 
 	mu    sync.Mutex
 	rest  []string
@@ -164,11 +180,11 @@ func (f *fetcher) fetch(ctx context.Context, s *Steps, ids []string) ([]string, 
 	}
 	f.tally.good = len(f.raw.Rows)
 	before := f.raw.known()
-	each(s.fetches(), ids, func(id string) bool {
+	s.probed(f.probes, ids, func(id string) bool {
 		row, err := f.src.Row(ctx, f.stream, id)
 		return f.take(ctx, id, row, err)
-	}, func(id string) { f.rest = append(f.rest, id) })
-	if err := cmp.Or(f.abort, f.tally.verdict()); err != nil {
+	}, func() bool { return f.tally.outage(f.probes) }, func(id string) { f.rest = append(f.rest, id) })
+	if err := cmp.Or(f.abort, f.tally.verdict(), f.tally.outageOf(f.probes)); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errMargin) {
@@ -224,10 +240,10 @@ func poisonous(err error) bool {
 	}
 }
 
-// each calls do for the items from n goroutines until one call returns false;
-// left gets the items that were not tried. left is called by one goroutine at
+// each calls do for the items from n goroutines until one call returns false,
+// and reports whether none did; left gets the items that were not tried. left is called by one goroutine at
 // a time, after all calls of do.
-func each(n int, items []string, do func(string) bool, left func(string)) {
+func each(n int, items []string, do func(string) bool, left func(string)) bool {
 	var (
 		wg   sync.WaitGroup
 		mu   sync.Mutex
@@ -258,6 +274,7 @@ func each(n int, items []string, do func(string) bool, left func(string)) {
 	for _, item := range items[next:] {
 		left(item)
 	}
+	return !stop
 }
 
 // inOrder returns the ids that are in some, in the order of ids.

@@ -159,6 +159,8 @@ type Cursor struct {
 // StreamMemory is what a connection learned of one stream.
 type StreamMemory struct {
 	Limit int `json:"limit,omitempty"` // the list limit that worked
+	// Down is when a page found its server down last; zero once it answered.
+	Down time.Time `json:"down,omitzero"`
 }
 
 // The keys of design.md §5.
@@ -169,6 +171,7 @@ func activeKey(name string) Key             { return Key{connPK(name), "ACTIVE"}
 func runKey(name, id string) Key            { return Key{connPK(name), "RUN#" + id} }
 func runPointer(id string) Key              { return Key{runPK(id), "RUN"} }
 func connPointer(name string) Key           { return Key{"CONNECTIONS", name} }
+func removedPointer(name string) Key        { return Key{"REMOVED", name} }
 func typeKey(id string, t run.DataType) Key { return Key{runPK(id), typePrefix + string(t)} }
 func cursorKey(name string, t run.DataType) Key {
 	return Key{connPK(name), "TYPE#" + string(t)}

@@ -33,7 +33,7 @@ func (l Ledger) PutConnection(ctx context.Context, c run.Connection, now time.Ti
 	if err != nil {
 		return err
 	}
-	return storeError(l.Items.Write(ctx, w, p))
+	return storeError(l.Items.Write(ctx, w, p, Write{Key: removedPointer(c.Name), Version: AnyVersion, Delete: true}))
 }
 
 // Connection returns the settings of a connection; CONFIG_INVALID, which
@@ -75,17 +75,35 @@ func (l Ledger) Connections(ctx context.Context) ([]SavedConnection, error) {
 // RemoveConnection forgets a connection's settings, cursors and memory, so
 // that a new one of that name starts afresh. Its runs and records stay.
 func (l Ledger) RemoveConnection(ctx context.Context, name string) error {
+	history, err := put(removedPointer(name), AnyVersion, map[string]string{"name": name})
+	if err != nil {
+		return err
+	}
 	writes := []Write{
+		history,
 		{Key: settingsKey(name), Version: AnyVersion, Delete: true},
 		{Key: connPointer(name), Version: AnyVersion, Delete: true},
 	}
 	for _, t := range run.AllTypes() {
 		writes = append(writes, Write{Key: cursorKey(name, t), Version: AnyVersion, Delete: true})
 	}
-	for _, s := range []run.Stream{run.Attendees, run.SessionStream, run.Speakers} {
+	for _, s := range []run.Stream{run.Attendees, run.SessionStream, run.Speakers, run.UserPhotosStream, run.PresenterPhotosStream} {
 		writes = append(writes, Write{Key: streamKey(name, s), Version: AnyVersion, Delete: true})
 	}
 	return storeError(l.Items.Write(ctx, writes...))
+}
+
+// Removed returns the names of the connections that were removed and are not
+// there again, in order: those whose runs are history.
+func (l Ledger) Removed(ctx context.Context) ([]string, error) {
+	all, err := queryAll[struct {
+		Name string `json:"name"`
+	}](ctx, l.Items, Query{PK: "REMOVED"})
+	names := make([]string, len(all))
+	for i, n := range all {
+		names[i] = n.Name
+	}
+	return names, storeError(err)
 }
 
 // Active returns the newest run of a connection; a zero Active when it never ran.

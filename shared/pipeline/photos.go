@@ -184,8 +184,12 @@ func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error
 		fetch, cancel = context.WithDeadlineCause(ctx, deadline.Add(-s.margin()), errMargin)
 		defer cancel()
 	}
+	probes, err := s.probes(ctx, j, len(ids))
+	if err != nil {
+		return work{}, err
+	}
 	g := gallery{s: s, from: s.Connector.Downloader(j.Conn), links: map[run.DataType][]RecordUpdate{}}
-	each(s.fetches(), ids, func(id string) bool {
+	s.probed(probes, ids, func(id string) bool {
 		o, ok := owners[id]
 		if !ok {
 			return true
@@ -193,9 +197,15 @@ func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error
 		p := &picture{j: j, owner: o, old: old[id], at: s.now()}
 		err := g.get(fetch, ctx, p)
 		return g.take(fetch, p, err)
-	}, func(id string) { g.rest = append(g.rest, id) })
-	if err := cmp.Or(g.abort, g.tally.verdict()); err != nil {
+	}, func() bool { return g.tally.outage(probes) }, func(id string) { g.rest = append(g.rest, id) })
+	heard := s.heardOf(ctx, j, probes, g.tally)
+	if err := cmp.Or(g.abort, g.tally.verdict(), g.tally.outageOf(probes), heard); err != nil {
 		return work{used: g.w.used}, err
+	}
+	if len(g.rest) == 0 {
+		if err := s.unproven(ctx, j, g.tally); err != nil {
+			return work{used: g.w.used}, err
+		}
 	}
 	if fetch.Err() != nil && !errors.Is(context.Cause(fetch), errMargin) {
 		return work{used: g.w.used}, context.Cause(fetch)

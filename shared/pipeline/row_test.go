@@ -87,14 +87,15 @@ func TestHowManyBadRowsAPageBears(t *testing.T) {
 		want            run.State
 		counts          run.Counts
 	}{
-		"three bad rows of three are borne":                     {3, 3, 0, false, run.Complete, run.Counts{Read: 3, Rejected: 3}},
-		"three bad rows of six are borne":                       {6, 3, 0, false, run.Complete, run.Counts{Read: 6, New: 3, Rejected: 3}},
-		"four bad rows of four fail the page":                   {4, 4, 0, false, run.Partial, run.Counts{}},
-		"four bad rows of seven fail the page":                  {7, 4, 0, true, run.Partial, run.Counts{}},
-		"four bad rows of eight are borne":                      {8, 4, 0, true, run.Complete, run.Counts{Read: 8, New: 4, Rejected: 4}},
-		"nine bad rows before twenty good ones are borne":       {29, 9, 0, false, run.Complete, run.Counts{Read: 29, New: 20, Rejected: 9}},
-		"bad rows with nothing but bad ones before fail a page": {60, 25, 0, false, run.Partial, run.Counts{}},
-		"rows that are gone are not counted":                    {9, 1, 4, true, run.Complete, run.Counts{Read: 5, New: 4, Rejected: 1}},
+		"three bad rows of three are borne":               {3, 3, 0, false, run.Complete, run.Counts{Read: 3, Rejected: 3}},
+		"three bad rows of six are borne":                 {6, 3, 0, false, run.Complete, run.Counts{Read: 6, New: 3, Rejected: 3}},
+		"four bad rows of four fail the page":             {4, 4, 0, false, run.Partial, run.Counts{}},
+		"four bad rows of seven fail the page":            {7, 4, 0, true, run.Partial, run.Counts{}},
+		"four bad rows of eight are borne":                {8, 4, 0, true, run.Complete, run.Counts{Read: 8, New: 4, Rejected: 4}},
+		"nine bad rows before twenty good ones are borne": {29, 9, 0, false, run.Complete, run.Counts{Read: 29, New: 20, Rejected: 9}},
+		"more bad rows than good ones fail a page":        {60, 31, 0, false, run.Partial, run.Counts{}},
+		"many bad rows before more good ones are borne":   {60, 25, 0, false, run.Complete, run.Counts{Read: 60, New: 35, Rejected: 25}},
+		"rows that are gone are not counted":              {9, 1, 4, true, run.Complete, run.Counts{Read: 5, New: 4, Rejected: 1}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -65,6 +65,8 @@ type Steps struct {
 	Log *slog.Logger     // nil: slog.Default
 	// Pause waits for d or until ctx ends; nil: a timer.
 	Pause func(ctx context.Context, d time.Duration) error
+	// Rand returns a number in [0,n); nil: math/rand/v2.
+	Rand func(n int) int
 	// Visibility is the queues' visibility timeout; repair goes by it. Default 30 minutes.
 	Visibility time.Duration
 	// Margin is how long before a task's deadline it stops taking rows, so

@@ -250,6 +250,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		Objects: mortalObjects{w.mem.Objects(), w.reaper}, Tasks: q, Dead: q,
 		Connector: &connector{vendor: w.vendor, reaper: w.reaper, sets: map[string]*mapping.Set{}},
 		Now:       w.clock.now, Log: log, Visibility: visibility, Fetches: 1, Prefixes: 1,
+		Rand: func(int) int { return 0 },
 		Pause: func(ctx context.Context, d time.Duration) error {
 			w.clock.advance(d)
 			return ctx.Err()

@@ -90,6 +90,12 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 		if err != nil {
 			return err
 		}
+		shares, err := sharers(ctx, at, conn)
+		if err != nil {
+			return err
+		}
+		parsed.Warnings = append(parsed.Warnings, shares...)
+		replaced := replacesKey(ctx, at, conn.Name, key)
 		if key != "" {
 			if err := at.Secrets.Put(ctx, conn.Name, key); err != nil {
 				return err
@@ -102,9 +108,59 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 			return printJSON(c.out, putView{conn.Name, keySet, parsed.Warnings})
 		}
 		c.warn(parsed.Warnings)
-		_, err = fmt.Fprintf(c.out, "Connection %s is saved, its key too.\nNext: %s check %s\n", conn.Name, c.self(), conn.Name)
-		return err
+		if err := c.line("Connection %s is saved, its key too.", conn.Name); err != nil {
+			return err
+		}
+		if replaced {
+			if err := c.line("Functions use the new key within five minutes; one whose old key is refused reads the new one at once."); err != nil {
+				return err
+			}
+		}
+		return c.line("Next: %s check %s", c.self(), conn.Name)
 	})
+}
+
+// replacesKey reports whether a put gives deployed functions, which remember
+// keys, another key than the one they may know. A key that these credentials
+// may not read may be any.
+func replacesKey(ctx context.Context, at *site, name, key string) bool {
+	if !at.remote || key == "" {
+		return false
+	}
+	old, err := at.Secrets.Get(ctx, name)
+	return !errors.Is(err, pipeline.ErrNoSecret) && old != key
+}
+
+// sharers warns of the connections of the same account that are set to another
+// rate: one budget holds for all of them.
+func sharers(ctx context.Context, at *site, conn run.Connection) ([]run.Warning, error) {
+	all, err := at.Steps.Ledger.Connections(ctx)
+	if err != nil {
+		return nil, err
+	}
+	highest := conn.RequestsPerMinute
+	var others []string
+	for _, s := range all {
+		x := s.Settings
+		if x.Name == conn.Name || x.AccountID != conn.AccountID || host(x) != host(conn) || x.RequestsPerMinute == conn.RequestsPerMinute {
+			continue
+		}
+		others = append(others, fmt.Sprintf("%s has %d", x.Name, x.RequestsPerMinute))
+		highest = max(highest, x.RequestsPerMinute)
+	}
+	if len(others) == 0 {
+		return nil, nil
+	}
+	return []run.Warning{{Code: config.WarnSetting, Message: fmt.Sprintf(
+		"requestsPerMinute is %d, but of the same account %s: together they make %d calls a minute at most, and each no more than its own number",
+		conn.RequestsPerMinute, strings.Join(others, ", "), highest)}}, nil
+}
+
+// host is where the API of a connection is, as its account is known by.
+func host(conn run.Connection) string {
+	address := strings.TrimPrefix(strings.TrimPrefix(conn.EndPoint, "https://"), "http://")
+	address, _, _ = strings.Cut(address, "/")
+	return strings.ToLower(address)
 }
 
 func (c *cli) warn(warnings []run.Warning) {
@@ -245,9 +301,7 @@ func (c *cli) list(ctx context.Context, at *site) error {
 		if err != nil {
 			return err
 		}
-		host := strings.TrimPrefix(strings.TrimPrefix(s.Settings.EndPoint, "https://"), "http://")
-		host, _, _ = strings.Cut(host, "/")
-		g.row(s.Settings.Name, s.Settings.EventID, s.Settings.AccountID, host, key, stamp(active.Started))
+		g.row(s.Settings.Name, s.Settings.EventID, s.Settings.AccountID, host(s.Settings), key, stamp(active.Started))
 	}
 	switch {
 	case c.json:

@@ -19,6 +19,7 @@ type redrivenView struct {
 	DryRun bool   `json:"dry_run,omitempty"`
 
 	mended bool
+	over   bool   // nothing of it is left to do: it is mended, or history
 	now    string // the error it has now; "" when there is none
 }
 
@@ -61,7 +62,7 @@ func (c *cli) redrive(ctx context.Context, at *site, names []string, f filterFla
 	if bad := c.printRedriven(views, f, dry); err != nil || bad != nil {
 		return errors.Join(err, bad)
 	}
-	if !dry && slices.ContainsFunc(views, func(v redrivenView) bool { return !v.mended }) {
+	if !dry && slices.ContainsFunc(views, func(v redrivenView) bool { return !v.over }) {
 		return status(exitPartial)
 	}
 	return nil
@@ -76,18 +77,25 @@ func viewNow(ctx context.Context, at *site, r pipeline.Redriven, dry bool) (redr
 	}
 	if r.Page != "" {
 		p, _, err := at.Steps.Ledger.Page(ctx, r.Run, r.Type, r.Page)
+		if err != nil {
+			return v, err
+		}
 		v.State, v.mended, v.now = string(p.State), p.State == run.PageDone, p.Error
-		return v, err
+	} else {
+		tr, _, err := at.Steps.Ledger.TypeRun(ctx, r.Run, r.Type)
+		if err != nil {
+			return v, err
+		}
+		v.State, v.mended, v.now = string(tr.State), tr.State.Succeeded(), tr.Error
 	}
-	tr, _, err := at.Steps.Ledger.TypeRun(ctx, r.Run, r.Type)
-	v.State, v.mended, v.now = string(tr.State), tr.State.Succeeded(), tr.Error
-	return v, err
+	v.over = v.mended || r.Verdict == pipeline.Removed
+	return v, nil
 }
 
 // cause is why it stands among the others: what it fails with now, or what it
 // has failed with.
 func (v redrivenView) cause() cause {
-	return cause{text: cmp.Or(v.now, v.Failure.Error), past: v.mended}
+	return cause{text: cmp.Or(v.now, v.Failure.Error), past: v.over}
 }
 
 func (c *cli) printRedriven(views []redrivenView, f filterFlags, dry bool) error {

@@ -83,6 +83,85 @@ func TestTheExitCodeOfARedrive(t *testing.T) {
 	}
 }
 
+func TestOnlyAKeyThatFunctionsRememberIsReplaced(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		old, key string
+		remote   bool
+		want     bool
+	}{
+		"another key, on a stack":             {"old", "new", true, true},
+		"the same key, on a stack":            {"old", "old", true, false},
+		"a put without a key, on a stack":     {"old", "", true, false},
+		"the first key, on a stack":           {"", "new", true, false},
+		"another key, where no functions are": {"old", "new", false, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			secrets := pipelinetest.NewMemory().Secrets()
+			if tt.old != "" {
+				if err := secrets.Put(t.Context(), "summit", tt.old); err != nil {
+					t.Fatal(err)
+				}
+			}
+			at := &site{App: &app.App{Secrets: secrets}, remote: tt.remote}
+			if got := replacesKey(t.Context(), at, "summit", tt.key); got != tt.want {
+				t.Errorf("replacesKey = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWhatARedriveTells(t *testing.T) {
+	t.Parallel()
+	const next, auth, server = "the next sync brings", "STOVA_AUTH: refused", "STOVA_SERVER: down (503)"
+	failed := func(typ run.DataType, verdict string) redrivenView {
+		x := pipeline.Failure{Connection: "summit", Run: "r", Type: typ, Page: "1", Code: "STOVA_AUTH", Error: auth}
+		return redrivenView{Redriven: pipeline.Redriven{Failure: x, Verdict: verdict}, State: "failed"}
+	}
+	mended := func(v redrivenView) redrivenView {
+		v.State, v.mended, v.over = "done", true, true
+		return v
+	}
+	again := failed(run.Users, pipeline.Sent)
+	again.now = server
+	history := failed(run.Users, pipeline.Removed)
+	history.over = true
+	tests := map[string]struct {
+		views      []redrivenView
+		dry        bool
+		told, kept []string // what stands there, and what does not
+	}{
+		"mended users bring what waited for them":      {[]redrivenView{mended(failed(run.Users, pipeline.Sent))}, false, []string{"was: " + auth, next}, []string{"\n" + auth}},
+		"users that failed again bring nothing":        {[]redrivenView{again}, false, []string{server}, []string{next, auth, "was: "}},
+		"nobody waits for sponsors":                    {[]redrivenView{mended(failed(run.Sponsors, pipeline.Sent))}, false, []string{"was: " + auth}, []string{next}},
+		"what was done before is no news":              {[]redrivenView{mended(failed(run.Users, pipeline.Covered))}, false, []string{"was: " + auth}, []string{next}},
+		"the mended and the others have their heading": {[]redrivenView{mended(failed(run.Users, pipeline.Sent)), again}, false, []string{"was: " + auth, server, next}, nil},
+		"failures of a removed connection are past":    {[]redrivenView{history}, false, []string{"was: " + auth}, []string{next}},
+		"a dry run mends nothing":                      {[]redrivenView{failed(run.Users, wouldBeSent)}, true, []string{auth, "would be sent", "Nothing was re-run"}, []string{next, "was: "}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			if err := (&cli{program: "stovasync", out: &out}).printRedriven(tt.views, filterFlags{}, tt.dry); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range tt.told {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("does not tell %q:\n%s", want, out.String())
+				}
+			}
+			for _, not := range tt.kept {
+				if strings.Contains("\n"+out.String(), not) {
+					t.Errorf("tells %q:\n%s", not, out.String())
+				}
+			}
+		})
+	}
+}
+
 func TestSmallAmountsAreShown(t *testing.T) {
 	t.Parallel()
 	for usd, want := range map[float64]string{

@@ -19,7 +19,7 @@ func (c *cli) runsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "runs [NAME]",
 		Short:   "List the runs, newest first",
-		Long:    "Lists the runs of a connection, or of all, newest first. `runs show` tells\nmore of one. With --json: a line each.\n\nOn aws:STACK it also wakes a run in which nothing has moved for a minute: tasks\nthat were lost are sent again, and in the end failed.",
+		Long:    "Lists the runs of a connection, or of all, removed ones too, newest first. `runs show` tells\nmore of one. With --json: a line each.\n\nOn aws:STACK it also wakes a run in which nothing has moved for a minute: tasks\nthat were lost are sent again, and in the end failed.",
 		Example: "  stovasync runs summit --limit 5\n  stovasync runs show 20310304T090000Z-3f2a0b1c",
 		Args:    between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,14 +82,19 @@ func (c *cli) wake(ctx context.Context, at *site, all []pipeline.Run) {
 	}
 }
 
-// newestRuns reads the runs of the named connection, or of all.
+// newestRuns reads the runs of the named connection, or of all, those that
+// were removed too.
 func (c *cli) newestRuns(ctx context.Context, at *site, names []string, limit int) ([]pipeline.Run, error) {
 	known, err := connectionNames(ctx, at)
 	if err != nil {
 		return nil, err
 	}
 	if len(names) == 0 {
-		names = known
+		removed, err := at.Steps.Ledger.Removed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names = append(slices.Clone(known), removed...)
 	}
 	var all []pipeline.Run
 	for _, name := range names {

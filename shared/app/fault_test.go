@@ -239,3 +239,31 @@ func TestATotalOutageIsNotHammered(t *testing.T) {
 		t.Errorf("%d calls of the API while no attendee can be had, want at most 850", v.APICalls)
 	}
 }
+
+func TestFailuresOfARemovedConnectionAreClearedByARedrive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, stovatest.Options{Seed: 77, Attendees: 12, Sessions: -1, Speakers: -1}, stovatest.ServerOptions{}, "pageSize: 6\n")
+	w.faults("500:endpoint=getAttendee")
+	if _, err := w.run(run.Full); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.app.Steps.Ledger.RemoveConnection(t.Context(), w.name); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.app.Redrive(t.Context(), pipeline.Filter{}, false)
+	if err != nil || len(out) == 0 {
+		t.Fatalf("redrive: %d failures, %v", len(out), err)
+	}
+	for _, r := range out {
+		if r.Verdict != pipeline.Removed || r.Code != string(fault.StovaServer) {
+			t.Errorf("%s %s: %s, cause %s", r.Type, r.Page, r.Verdict, r.Code)
+		}
+	}
+	left, err := w.app.Steps.Failed(t.Context(), pipeline.Filter{})
+	if err != nil || len(left) > 0 {
+		t.Errorf("%d failures are still listed, %v", len(left), err)
+	}
+	for d, err := range w.app.Steps.Dead.Dead(t.Context()) {
+		t.Errorf("dead letter of %s left, %v", d.Task, err)
+	}
+}

@@ -9,7 +9,7 @@ STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test race check fmt build functions bench bench-aws fuzz test-aws deploy clean \
+.PHONY: help run test race check fmt build functions bench bench-aws fuzz test-aws test-aws-shared test-aws-cmd deploy clean \
 	build-FanoutFunction build-WorkerFunction build-PhotoFunction build-RedriveFunction
 
 help: ## print this help
@@ -51,8 +51,18 @@ fuzz: ## run each fuzz target for 20 seconds
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s $$p || exit 1; done; done
 
+# moto does one thing at a time, so there are two of it, once everything is installed.
 test-aws: ## adapters, template and built functions against moto, which it installs by itself
-	.ci/moto/run.sh go test -count=1 -timeout 30m -run '^TestAWS' ./shared/... ./cmd/...
+	@MOTO_EXPECT= .ci/moto/run.sh true
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-aws-shared test-aws-cmd
+
+TEST_AWS = .ci/moto/run.sh go test -count=1 -timeout 30m -run '^TestAWS'
+
+test-aws-shared:
+	$(TEST_AWS) ./shared/...
+
+test-aws-cmd:
+	$(TEST_AWS) ./cmd/...
 
 deploy: ## sam build and sam deploy --guided
 	sam build && sam deploy --guided

@@ -42,8 +42,11 @@ wait "$sam"
 export STOVASYNC_TEST_TEMPLATE="$PWD/.venv/template.json"
 export STOVASYNC_TEST_TOOLS="$PWD/.venv/sam/bin"
 export STOVASYNC_TEST_AWSCLI="$PWD/.venv/aws/bin"
-.venv/sam/bin/python .ci/aws/transform.py template.yaml "$STOVASYNC_TEST_TEMPLATE"
 
+# Renamed into place: two of us may be at work side by side.
+.venv/sam/bin/python .ci/aws/transform.py template.yaml "$STOVASYNC_TEST_TEMPLATE.$$"
+mv "$STOVASYNC_TEST_TEMPLATE.$$" "$STOVASYNC_TEST_TEMPLATE"
 mkdir -p .venv/bin
-go build -o .venv/bin/moto-proxy ./.ci/moto/proxy
+go build -o ".venv/bin/moto-proxy.$$" ./.ci/moto/proxy
+mv ".venv/bin/moto-proxy.$$" .venv/bin/moto-proxy
 exec .venv/bin/moto-proxy -server .venv/moto/bin/moto_server -expect "${MOTO_EXPECT-dynamodb,sqs,s3,ssm,cloudformation}" -- "$@"

@@ -172,7 +172,8 @@ On aws:STACK the deployed function sends what is to be re-run, and redrive follo
 it; interrupting it only ends the following.
 
 A page whose work a later run has done (covered) is only marked as done. A type
-that failed in an older run (superseded) needs a new sync.
+that failed in an older run (superseded) needs a new sync. A failure whose
+connection was removed (removed) is dropped.
 
 Exit codes: 0 nothing that was picked is left, 2 some of it has failed again, 1
 error, also when what goes on is not waited for any longer.`,

@@ -41,7 +41,7 @@ func (c *cli) filter(ctx context.Context, at *site, names []string, f filterFlag
 		return out, err
 	}
 	if len(names) > 0 {
-		if _, err := c.connection(ctx, at, names[0]); err != nil {
+		if err := c.knownConnection(ctx, at, names[0]); err != nil {
 			return out, err
 		}
 		out.Connection = names[0]

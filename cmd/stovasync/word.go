@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
@@ -42,6 +44,20 @@ func (c *cli) connection(ctx context.Context, at *site, name string) (run.Connec
 		otherwise = "there are none yet: connections put FILE makes one"
 	}
 	return run.Connection{}, invalid(nearest(name, names, otherwise), "no connection %q", name)
+}
+
+// knownConnection accepts the name of a connection, or of one that was removed:
+// its failures outlive it.
+func (c *cli) knownConnection(ctx context.Context, at *site, name string) error {
+	_, unknown := c.connection(ctx, at, name)
+	if unknown == nil {
+		return nil
+	}
+	removed, err := at.Steps.Ledger.Removed(ctx)
+	if err == nil && slices.Contains(removed, name) {
+		return nil
+	}
+	return cmp.Or(err, unknown)
 }
 
 func connectionNames(ctx context.Context, at *site) ([]string, error) {

@@ -87,11 +87,11 @@ func TestAWSAWorkerThatSeesItsTimeLimitHandsTheRestOfItsPageOn(t *testing.T) {
 	if pages := v.Types[run.Users].Pages; pages.Planned < 2 || pages.Done != pages.Planned {
 		t.Errorf("pages %+v, want rests of the first, all done", pages)
 	}
-	if len(w.tasks(`"page":"1.1"`)) != 1 {
-		t.Errorf("deliveries: %+v, want one of page 1.1", w.tasks(pageTask))
+	// On a busy machine a try may get no row at all and come back later; none is
+	// cut short by its limit.
+	if rests := w.tasks(`"page":"1.1"`); len(rests) == 0 || !rests[len(rests)-1].Done {
+		t.Errorf("deliveries: %+v, want page 1.1, done in the end", w.tasks(pageTask))
 	}
-	// On a busy machine a first try may get no row at all and come back later;
-	// none is cut short by its limit.
 	for _, d := range w.tasks("") {
 		if d.Failed {
 			t.Errorf("a delivery was cut short: %+v", d)
@@ -109,8 +109,9 @@ func TestAWSAWorkerThatIsStoppedAtItsTimeLimitLosesNothing(t *testing.T) {
 	w.complete(id)
 	w.counts(id, run.Users, 12)
 	w.sameAsEmbedded()
-	if pages := w.tasks(pageTask); len(pages) != 2 || !pages[0].Failed || !pages[1].Done {
-		t.Errorf("deliveries of the page: %+v, want one that was stopped and one that was done", pages)
+	// A busy machine may stop it more than once.
+	if pages := w.tasks(pageTask); len(pages) < 2 || !pages[0].Failed || !pages[len(pages)-1].Done {
+		t.Errorf("deliveries of the page: %+v, want one that was stopped first and one that was done last", pages)
 	}
 }
 

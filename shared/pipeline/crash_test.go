@@ -252,6 +252,9 @@ func TestALongBackOffIsNoLostTask(t *testing.T) {
 	same(t, "tasks sent again after it", 1, resent(w, st.Run.ID))
 	repair(8*visibility - time.Minute)
 	same(t, "page before as long again", run.PageQueued, state())
+	_, _, leased, err := w.steps.Underway(t.Context(), w.conn.Name)
+	w.must(err)
+	same(t, "whether its lease holds until then", true, leased)
 	repair(2 * time.Minute)
 	same(t, "page after it", run.PageFailed, state())
 }

@@ -210,7 +210,11 @@ func (s *Steps) yield(ctx context.Context, st Start, r Run, active Active) (star
 	if st.OwnerGone && old.Settings == r.Settings && slices.Equal(old.Types, r.Types) && old.AskedFull == r.AskedFull {
 		return Started{Run: old, Resumed: true}, true, s.Resend(ctx, all)
 	}
-	if !st.OwnerGone && s.now().Before(lastActivity(old, all).Add(leasePeriods*s.visibility())) {
+	leased, err := s.leased(ctx, old, all)
+	if err != nil {
+		return Started{}, false, err
+	}
+	if !st.OwnerGone && leased {
 		return s.refuse(ctx, r, old)
 	}
 	return Started{}, false, s.stall(ctx, old, all)

@@ -133,6 +133,7 @@ type tally struct {
 	good, failed int
 	server       int // of the failed, those that look like a server's trouble
 	last         error
+	gaveUp       bool // after the rows that were tried first; see outage
 }
 
 func (t *tally) fail(err error) {
@@ -184,7 +185,7 @@ func (f *fetcher) fetch(ctx context.Context, s *Steps, ids []string) ([]string, 
 		row, err := f.src.Row(ctx, f.stream, id)
 		return f.take(ctx, id, row, err)
 	}, func() bool { return f.tally.outage(f.probes) }, func(id string) { f.rest = append(f.rest, id) })
-	if err := cmp.Or(f.abort, f.tally.verdict(), f.tally.outageOf(f.probes)); err != nil {
+	if err := cmp.Or(f.abort, f.tally.verdict(), f.tally.outageOf()); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errMargin) {

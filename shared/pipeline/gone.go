@@ -19,7 +19,7 @@ func noConnection(name string) error {
 }
 
 // abandon ends what a task of a removed connection was for. It is acknowledged:
-// no retry can mend it, and nobody is to be called for what somebody removed. A
+// no retry can mend it, and no dead letter is to stay of what somebody removed. A
 // page or type run that had failed keeps its cause; one that was under way gets
 // this one, so that its run ends.
 func (s *Steps) abandon(ctx context.Context, t run.Task) error {

@@ -17,7 +17,7 @@ func TestTheRestsOfOnePageAreHandedOnFiftyTimesAtMost(t *testing.T) {
 		rows          int
 		planned, fail int
 	}{
-		"fifty rests are done":                         {rows: 51, planned: 51},
+		"fifty rests are done":                         {rows: 52, planned: 51}, // one task takes two rows: where a page becomes too small to try rows first
 		"the fiftieth rest is not handed on but fails": {rows: 60, planned: 51, fail: 1},
 	} {
 		t.Run(says, func(t *testing.T) {

@@ -24,9 +24,10 @@ import (
 const downFor = 5 * time.Minute
 
 // probes returns how many of n rows or pictures are to be tried before the
-// others: 0 of so few that a page bears them all failing.
+// others: 0 of no more than would be tried in vain anyway. In a page as small
+// as that, the rows that were picked could well be its only bad ones.
 func (s *Steps) probes(ctx context.Context, j job, n int) (int, error) {
-	if n <= tolerated {
+	if n <= hopeless {
 		return 0, nil
 	}
 	var m StreamMemory
@@ -41,7 +42,7 @@ func (s *Steps) probes(ctx context.Context, j job, n int) (int, error) {
 
 // heardOf remembers what the probes of a page found: an outage, or its end.
 func (s *Steps) heardOf(ctx context.Context, j job, probes int, t tally) error {
-	down := t.outage(probes) && probes == tolerated
+	down := t.gaveUp && probes == tolerated
 	if probes == 0 || !down && t.good == 0 {
 		return nil
 	}
@@ -59,13 +60,17 @@ func (s *Steps) heardOf(ctx context.Context, j job, probes int, t tally) error {
 	return storeError(err)
 }
 
-// outage reports whether the rows that were tried first brought nothing but a
-// server's trouble.
-func (t tally) outage(probes int) bool { return probes > 0 && t.good == 0 && t.server == probes }
+// outage decides, after the rows that were tried first, whether they brought
+// nothing but a server's trouble. Later rows have no say: a page that went on
+// is judged by all of it.
+func (t *tally) outage(probes int) bool {
+	t.gaveUp = probes > 0 && t.good == 0 && t.server == probes
+	return t.gaveUp
+}
 
 // outageOf is the error of a page that gave up for an outage.
-func (t tally) outageOf(probes int) error {
-	if t.outage(probes) {
+func (t *tally) outageOf() error {
+	if t.gaveUp {
 		return t.last
 	}
 	return nil

@@ -16,6 +16,8 @@ func TestAnOutage(t *testing.T) {
 		"costs a page three rows at first, and each later try one":                               fewCalls,
 		"costs followers whose leader's pages failed no more than that":                          followersWait,
 		"is not taken from one bad row that is picked while it is remembered":                    oneBadPick,
+		"is not suspected in a small page whose bad rows are the first tried":                    smallPage,
+		"is decided by the rows that are tried first, not by those after them":                   mixedPage,
 		"that is over is forgotten with the first row that comes":                                forgotten,
 		"of the pictures' host fails the last few pictures too, and calls none poisoned":         lastPictures,
 		"of rows fails the last few rows too, and calls none poisoned":                           lastRows,
@@ -188,4 +190,30 @@ func mendedInTime(t *testing.T) {
 	same(t, "state", run.Complete, v.State)
 	same(t, "counts", run.Counts{Read: 50, New: 50}, v.Types[run.Users].Counts)
 	same(t, "rejects", nil, v.Rejects)
+}
+
+func smallPage(t *testing.T) {
+	w := paged(t, 6, 25, run.Users)
+	for _, id := range []string{"2001", "2003", "2005"} { // one of each third
+		w.vendor.rowFault[id] = poison()
+	}
+	v := w.sync(pipeline.Start{})
+	same(t, "state", run.Complete, v.State)
+	same(t, "counts", run.Counts{Read: 6, New: 3, Rejected: 3}, v.Types[run.Users].Counts)
+	same(t, "detail calls", 6, w.vendor.calls())
+}
+
+// The first of each third is tried first: one of them is gone, two are bad.
+func mixedPage(t *testing.T) {
+	w := paged(t, 11, 25, run.Users)
+	for id := range w.vendor.people {
+		w.vendor.gone[id] = true
+	}
+	for _, id := range []string{"2004", "2008", "2011"} {
+		w.vendor.gone[id], w.vendor.rowFault[id] = false, poison()
+	}
+	v := w.sync(pipeline.Start{})
+	same(t, "state", run.Complete, v.State)
+	same(t, "rejected", 3, v.Types[run.Users].Rejected)
+	same(t, "detail calls", 11, w.vendor.calls())
 }

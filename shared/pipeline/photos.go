@@ -199,7 +199,7 @@ func (s *Steps) photoPage(ctx context.Context, j job, ids []string) (work, error
 		return g.take(fetch, p, err)
 	}, func() bool { return g.tally.outage(probes) }, func(id string) { g.rest = append(g.rest, id) })
 	heard := s.heardOf(ctx, j, probes, g.tally)
-	if err := cmp.Or(g.abort, g.tally.verdict(), g.tally.outageOf(probes), heard); err != nil {
+	if err := cmp.Or(g.abort, g.tally.verdict(), g.tally.outageOf(), heard); err != nil {
 		return work{used: g.w.used}, err
 	}
 	if len(g.rest) == 0 {

@@ -81,10 +81,11 @@ type Steps struct {
 	events singleflight.Group // by the key of the run's event
 }
 
-// leasePeriods is how many visibility periods without any activity make a
-// run's lease end. Repair gives up on lost tasks after four; two more let it
-// be called.
-const leasePeriods = 6
+// leasePatiences is how many times the patience of repair (see Steps.patience)
+// without any activity make a run's lease end. Repair gives up on lost tasks
+// after two; one more lets it be called. That is six visibility periods where
+// retryBaseSeconds is 2 or less.
+const leasePatiences = 3
 
 func (s *Steps) now() time.Time {
 	if s.Now == nil {

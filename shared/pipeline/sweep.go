@@ -78,7 +78,7 @@ func (s *Steps) visits(ctx context.Context, until time.Time) error {
 			// The letters stay; whoever comes next is not to wait for this visit.
 			brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), spentTimeout)
 			defer cancel()
-			_, _ = s.lease(brief, until, func(v *visitLease) { *v = visitLease{} }) // it lapses by itself
+			_, _ = s.lease(brief, until, func(v *visitLease) { v.Until = time.Time{} }) // it lapses by itself; whoever left word visits
 			return err
 		}
 		again := false

@@ -20,5 +20,12 @@ func (s *Steps) Underway(ctx context.Context, connection string) (r Run, last ti
 		return Run{}, time.Time{}, false, err
 	}
 	last = lastActivity(r, all)
-	return r, last, s.now().Before(last.Add(leasePeriods * s.visibility())), nil
+	leased, err := s.leased(ctx, r, all)
+	return r, last, leased, err
+}
+
+// leased reports whether the lease of a run holds.
+func (s *Steps) leased(ctx context.Context, r Run, all []TypeRun) (bool, error) {
+	patience, err := s.patience(ctx, r.Connection)
+	return s.now().Before(lastActivity(r, all).Add(leasePatiences * patience)), err
 }

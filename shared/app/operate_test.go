@@ -37,7 +37,6 @@ type desk struct {
 	refuse string         // an error code for every task
 	sent   map[string]int // tasks, by connection
 	pages  int            // reads of pages
-
 }
 
 type typeRun = pipeline.TypeRun
@@ -65,6 +64,13 @@ func (d *desk) Send(_ context.Context, tasks ...run.Task) error {
 		d.sent[t.Connection]++
 	}
 	return nil
+}
+
+// sentTo is how many tasks of a connection were sent.
+func (d *desk) sentTo(connection string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.sent[connection]
 }
 
 // pageReads counts the reads of pages.
@@ -182,7 +188,7 @@ func TestFollowingARun(t *testing.T) {
 				if n := strings.Count(d.log.String(), "may not be woken"); n != tt.noted {
 					t.Errorf("noted %d times, want %d: %s", n, tt.noted, &d.log)
 				}
-				if tt.refuse == "" && d.sent["summit"] == 0 {
+				if tt.refuse == "" && d.sentTo("summit") == 0 {
 					t.Error("nothing was sent again")
 				}
 				d.played.Wait()
@@ -243,7 +249,7 @@ func TestARedriveIsWaitedFor(t *testing.T) {
 			d.run("summit", 2, append(gated(), partial(1))...)
 			one, two := d.page("gala", 1, run.PageFailed), d.page("summit", 1, run.PageFailed)
 			d.after(5*time.Minute, func() {
-				if d.sent["summit"] == 0 {
+				if d.sentTo("summit") == 0 {
 					t.Error("the second connection was not repaired")
 				}
 				for _, name := range []string{"gala", "summit"} {
@@ -265,8 +271,8 @@ func TestARedriveIsWaitedFor(t *testing.T) {
 				d.page("summit", 1, run.PageFailed)
 				d.move("summit", partial(1))
 			})
-			if _, err := d.settle(one); err != nil || d.sent["summit"] > 0 {
-				t.Errorf("%d tasks were sent (%v), want none", d.sent["summit"], err)
+			if _, err := d.settle(one); err != nil || d.sentTo("summit") > 0 {
+				t.Errorf("%d tasks were sent (%v), want none", d.sentTo("summit"), err)
 			}
 		},
 		"and pages are read only when their type has moved": func(t *testing.T, d *desk) {

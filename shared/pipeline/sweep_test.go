@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,4 +107,46 @@ func TestALetterOfAFailureThatCameAnewStays(t *testing.T) {
 	same(t, "dead letters after a page failed anew", 1, len(w.queue.dead()))
 	w.redrive(pipeline.Filter{Cause: "NONE_SUCH"})
 	same(t, "dead letters after another's sweep", 1, len(w.queue.dead()))
+}
+
+// away are dead letters whose first visit ends in an error, after meanwhile.
+type away struct {
+	*hiding
+	err error
+}
+
+func (a away) Dead(ctx context.Context) iter.Seq2[pipeline.DeadLetter, error] {
+	return func(yield func(pipeline.DeadLetter, error) bool) {
+		a.hiding.Dead(ctx)(yield)
+		yield(pipeline.DeadLetter{}, a.err)
+	}
+}
+
+func TestWhoWaitsForAVisitThatFailsVisitsThen(t *testing.T) {
+	t.Parallel()
+	w, v := partial(t, 0)
+	h := &hiding{simQueue: w.queue, held: map[string]bool{}}
+	second := *w.onlooker()
+	second.Tasks, second.Dead, second.Connector, second.Visibility = w.queue, h, w.steps.Connector, visibility
+	waits, failed, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	second.Pause = func(context.Context, time.Duration) error {
+		once.Do(func() { close(waits) })
+		<-failed
+		return nil
+	}
+	h.meanwhile = func() {
+		go func() {
+			_, err := second.Redrive(t.Context(), pipeline.Filter{Run: v.Run}, false)
+			done <- err
+		}()
+		<-waits
+	}
+	w.steps.Dead = away{h, errors.New("the queue is away")}
+	if _, err := w.steps.Redrive(t.Context(), pipeline.Filter{Cause: "NONE_SUCH"}, false); err == nil {
+		t.Error("the first visit did not fail")
+	}
+	close(failed)
+	w.must(<-done)
+	same(t, "dead letters", 0, len(w.queue.dead()))
 }

@@ -34,7 +34,9 @@ func edges() map[string][]string {
 		s + "stova/stovatest": {s + "fault"},
 		s + "photo":           {s + "fault"},
 		// The steps: stova and photo for their types only.
-		s + "pipeline":              {s + "fault", s + "mapping", s + "photo", s + "run", s + "stova"},
+		s + "pipeline": {s + "fault", s + "mapping", s + "photo", s + "run", s + "stova"},
+		// What operators ask, each linked only where it is used.
+		s + "preview":               {s + "fault", s + "mapping", s + "photo", s + "pipeline", s + "run", s + "stova"},
 		s + "pipeline/pipelinetest": {s + "fault", s + "pipeline", s + "run"},
 		// The template, for tests.
 		s + "template": nil,

@@ -372,18 +372,25 @@ func (m *Mapper) fill(r Row, t run.DataType, res *Result) {
 		if f.program == nil || f.kind == kindTime {
 			continue
 		}
-		v, err := f.program.run(m, r.d)
-		if err == nil {
-			var got any
-			if got, err = m.finish(f.kind, v); got != nil {
-				res.Fields[f.Name] = got
-			}
+		got, err := m.evaluate(f, r.d)
+		if got != nil {
+			res.Fields[f.Name] = got
 		}
 		if err != nil {
 			res.Warnings = append(res.Warnings, run.Warning{Code: string(fault.MappingInvalid),
 				Message: fmt.Sprintf("%s %s: %s is left out: %s", t, res.ID, f.Name, err)})
 		}
 	}
+}
+
+// evaluate gives what a field's expression and its kind make of a row; nil is
+// empty. The trace of a row reads fields through it too.
+func (m *Mapper) evaluate(f *compiledField, d *doc) (any, error) {
+	v, err := f.program.run(m, d)
+	if err != nil {
+		return nil, err
+	}
+	return m.finish(f.kind, v)
 }
 
 // expect warns when none of the names is filled, though one of them is mapped.

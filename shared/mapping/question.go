@@ -67,7 +67,7 @@ func (m *Mapper) Questions() []Column {
 	var out []Column
 	for _, q := range m.event.Questions {
 		if !q.agenda() {
-			out = append(out, Column{Expression: m.expressionOf(q.ID, q.FieldName, q.Name, false), Label: q.Name, Page: q.Page})
+			out = append(out, Column{Expression: m.expressionOf(q.ID, q.FieldName, q.Name, false), Label: q.Name, Page: q.Page, InputType: q.InputType})
 		}
 	}
 	return out

@@ -118,6 +118,8 @@ type Column struct {
 	Expression string // what goes into a mapping as it is
 	Label      string // the question's text, or the key
 	Page       string // the page of the form that asks, for questions
+	InputType  string // the vendor's number of the question's kind; "" where the event lists none
+	Agenda     bool   // it picks a session
 	Value      any    // string, bool or []string; nil where the row has none
 }
 
@@ -145,7 +147,10 @@ func (r Row) Columns() []Column {
 		seen[expression] = true
 		v := r.Column(expression)
 		if !a.standard() || r.d.obj.Get(string(a.field)) == nil {
-			out = append(out, Column{Expression: expression, Label: a.text(), Page: string(a.page), Value: v})
+			out = append(out, Column{
+				Expression: expression, Label: a.text(), Page: string(a.page), Agenda: r.m.onAgenda(a), Value: v,
+				InputType: r.m.questions.byID[string(a.id)].InputType,
+			})
 		}
 	}
 	if r.stream == run.SessionStream {

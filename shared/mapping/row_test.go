@@ -57,7 +57,7 @@ func TestColumnsAreWhatAMappingCanName(t *testing.T) {
 		{Expression: "responses.diet", Label: "Diet", Page: "Details", Value: []string{"Vegan", "No nuts"}},
 		{Expression: `responses["2nd_photo"]`, Label: "2nd photo", Page: "Details", Value: "ada.jpg"},
 		{Expression: `responses["7061"]`, Label: "Unlisted", Page: "Details", Value: "x"},
-		{Expression: `responses["60001"]`, Label: "Session A", Page: "Agenda", Value: "Session A"},
+		{Expression: `responses["60001"]`, Label: "Session A", Page: "Agenda", InputType: "31", Agenda: true, Value: "Session A"},
 	}
 	if diff := cmp.Diff(want, row.Columns()); diff != "" {
 		t.Errorf("Columns (-want +got):\n%s", diff)

@@ -74,7 +74,7 @@ func (c *cli) exit(ctx context.Context, err error) int {
 		c.say("interrupted\n")
 		return exitError
 	}
-	for _, line := range errorLines(err) {
+	for _, line := range excerptLines(err, c.width()) {
 		c.say("%s\n", line)
 	}
 	return exitError
@@ -82,14 +82,22 @@ func (c *cli) exit(ctx context.Context, err error) int {
 
 // errorLines are the texts of an error, one for each that was joined, without
 // repetitions. A coded error within others is what people need to see.
-func errorLines(err error) []string {
+func errorLines(err error) []string { return linesOf(err, (*fault.Error).Error) }
+
+// excerptLines are those lines, each with the line of a file that it is about,
+// in width columns.
+func excerptLines(err error, width int) []string {
+	return linesOf(err, func(e *fault.Error) string { return e.Error() + excerpt(e, width) })
+}
+
+func linesOf(err error, text func(*fault.Error) string) []string {
 	var lines []string
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			lines = append(lines, errorLines(e)...)
+			lines = append(lines, linesOf(e, text)...)
 		}
 	} else if coded, ok := errors.AsType[*fault.Error](err); ok {
-		lines = append(lines, coded.Error())
+		lines = append(lines, text(coded))
 	} else {
 		lines = append(lines, err.Error())
 	}

@@ -47,8 +47,8 @@ func (c *cli) putCommand() *cobra.Command {
 		Use:   "put FILE",
 		Short: "Make a connection from a YAML file, or change it",
 		Long: `Reads a connection file (- for standard input), checks all of it, the mapping
-too, and keeps it. All mistakes of the settings are told at once, then those of the
-mapping; while there are any, nothing is kept.
+too, and keeps it. All mistakes are told at once, each with its line; while there
+are any, nothing is kept.
 
 The API key comes from --key-file, from "key" in the file, from STOVASYNC_KEY,
 or is asked for on a terminal; the first of these that is there. It is kept
@@ -77,14 +77,11 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 	if err != nil {
 		return err
 	}
-	parsed, err := config.ParseConnection(doc)
+	parsed, err := config.ParseConnection(doc, compiles)
 	if err != nil {
 		return err
 	}
 	conn := parsed.Connection
-	if _, err := mapping.Compile(app.MappingSettings(conn)); err != nil {
-		return err
-	}
 	return c.with(ctx, func(at *site) error {
 		key, err := c.key(ctx, at, parsed, keyFile)
 		if err != nil {
@@ -118,6 +115,25 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 		}
 		return c.line("Next: %s check %s", c.self(), conn.Name)
 	})
+}
+
+// compiles is what the mapping of a file has to do beside being YAML.
+func compiles(conn run.Connection) error {
+	_, err := mapping.Compile(app.MappingSettings(conn))
+	return err
+}
+
+// excerpt is the line of a file that an error is about, with a caret under the
+// place, for the lines below the error.
+func excerpt(err error, width int) string {
+	m, ok := errors.AsType[*config.Mistake](err)
+	if !ok {
+		return ""
+	}
+	if x := m.Excerpt(width); x != "" {
+		return "\n" + x
+	}
+	return ""
 }
 
 // replacesKey reports whether a put gives deployed functions, which remember

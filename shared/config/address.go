@@ -84,7 +84,7 @@ func (r *reader) readEndPoint() string {
 		why = "does not end in /api/v2"
 	}
 	if why != "" {
-		r.problem(r.endPoint.line, "endPoint "+why, form)
+		r.problem(r.endPoint.at, "endPoint "+why, form)
 		return ""
 	}
 	r.c.EndPoint = u.Scheme + "://" + u.Host + "/api/v2"
@@ -171,12 +171,12 @@ func (r *reader) photoEndpoint(n node, name, region string) string {
 	}
 	if strings.Contains(raw, "{host}") {
 		if region == "" {
-			r.problem(n.line, name+" uses {host}, but the end point's region is not known", "write the host itself")
+			r.problem(n.at, name+" uses {host}, but the end point's region is not known", "write the host itself")
 			return ""
 		}
 		raw = strings.ReplaceAll(raw, "{host}", region+"."+photoDomain)
 	}
-	if !r.placeholders(n.line, name, raw) {
+	if !r.placeholders(n.at, name, raw) {
 		return ""
 	}
 	plain := placeholderPattern.ReplaceAllString(raw, "0")
@@ -188,7 +188,7 @@ func (r *reader) photoEndpoint(n node, name, region string) string {
 		why = "holds .."
 	}
 	if why != "" {
-		r.problem(n.line, name+" "+why, "write a base as in "+personBase("eu")+" or a template with {accountid} {eventid} {id} {name}")
+		r.problem(n.at, name+" "+why, "write a base as in "+personBase("eu")+" or a template with {accountid} {eventid} {id} {name}")
 		return ""
 	}
 	r.allowPhotoHost(u.Hostname(), name)
@@ -197,19 +197,19 @@ func (r *reader) photoEndpoint(n node, name, region string) string {
 
 // placeholders reports whether raw holds only known placeholders, none of them
 // in the host.
-func (r *reader) placeholders(line int, name, raw string) bool {
+func (r *reader) placeholders(at Position, name, raw string) bool {
 	known := []string{"{accountid}", "{eventid}", "{id}", "{name}", "{host}"}
 	good := true
 	for _, p := range placeholderPattern.FindAllString(raw, -1) {
 		if !slices.Contains(known, p) {
-			r.unknown(pair{key: p, line: line}, "placeholder in "+name, known)
+			r.unknown(pair{key: p, at: at}, "placeholder in "+name, known)
 			good = false
 		}
 	}
 	_, rest, _ := strings.Cut(raw, "://")
 	authority, _, _ := strings.Cut(rest, "/")
 	if good && strings.ContainsAny(authority, "{}") {
-		r.problem(line, name+" has a placeholder in its host", "write the host itself, or {host} for the region's")
+		r.problem(at, name+" has a placeholder in its host", "write the host itself, or {host} for the region's")
 		good = false
 	}
 	return good
@@ -246,7 +246,7 @@ func (r *reader) allowedPhotoHosts(n node) {
 		h, good := normalHost(strings.TrimPrefix(e.text, "*."))
 		switch {
 		case !good:
-			r.problem(e.line, fmt.Sprintf("allowedPhotoHosts holds %s, which is not a host name", shown(e.text)), "write a host without scheme, port and path, as in eventscloud.com; its subdomains are allowed with it")
+			r.problem(e.at, fmt.Sprintf("allowedPhotoHosts holds %s, which is not a host name", shown(e.text)), "write a host without scheme, port and path, as in eventscloud.com; its subdomains are allowed with it")
 		case !slices.Contains(hosts, h):
 			hosts = append(hosts, h)
 		}

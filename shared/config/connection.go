@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // whether a zone is known must not depend on the machine
 
 	"github.com/agnivade/levenshtein"
 
@@ -30,6 +29,7 @@ type Parsed struct {
 	Connection run.Connection
 	Key        string `json:"-"`
 	Warnings   []run.Warning
+	Places     *Places `json:"-"` // of the mapping's and filters' expressions
 }
 
 // String names the connection and never shows the key.
@@ -104,19 +104,23 @@ type reader struct {
 	// The addresses depend on each other and on allowPrivateHosts, so they are
 	// read when everything else is.
 	endPoint, presenterPhotos, personPhotos node
+	places                                  *Places
+	bare                                    bool // the file is a mapping and nothing else
 }
 
 // ParseConnection reads a connection file (interface.md). A setting that is
 // absent or null takes its default; names, ids and hosts come back trimmed,
 // dataTypes in the order of run.AllTypes, and allowedPhotoHosts with the hosts
 // of the two photo endpoints added (P12). The error joins every problem of the
-// file, each a *fault.Error with code CONFIG_INVALID.
-func ParseConnection(data []byte) (Parsed, error) {
-	top, problems := document(data)
+// file in its order, each a *fault.Error: with code CONFIG_INVALID, or that of
+// the check that found it. Those with a place have a *Mistake as their cause.
+func ParseConnection(data []byte, checks ...Check) (Parsed, error) {
+	top, src, problems := document(data)
 	if top.kind != table {
+		src.show(problems)
 		return Parsed{}, errors.Join(problems...)
 	}
-	r := &reader{c: defaults(), problems: problems}
+	r := &reader{c: defaults(), problems: problems, places: &Places{src: src}}
 	known := settings()
 	for _, p := range top.pairs {
 		i := slices.IndexFunc(known, func(s setting) bool { return s.name == p.key })
@@ -131,10 +135,12 @@ func ParseConnection(data []byte) (Parsed, error) {
 	}
 	r.required(top)
 	r.addresses()
+	r.check(checks)
 	if len(r.problems) > 0 {
+		src.show(r.problems)
 		return Parsed{}, errors.Join(r.problems...)
 	}
-	return Parsed{Connection: r.c, Key: r.secret, Warnings: r.warnings}, nil
+	return Parsed{Connection: r.c, Key: r.secret, Warnings: r.warnings, Places: r.places}, nil
 }
 
 func names(known []setting) []string {
@@ -145,8 +151,8 @@ func names(known []setting) []string {
 	return out
 }
 
-func (r *reader) problem(line int, msg, next string) {
-	r.problems = append(r.problems, invalid(line, msg, next))
+func (r *reader) problem(at Position, msg, next string) {
+	r.problems = append(r.problems, wrong(at, msg, next))
 }
 
 func (r *reader) warn(format string, args ...any) {
@@ -155,7 +161,7 @@ func (r *reader) warn(format string, args ...any) {
 
 // unknown reports a name that is none of known, and the nearest that is.
 func (r *reader) unknown(p pair, what string, known []string) {
-	r.problem(p.line, fmt.Sprintf("unknown %s %s", what, shown(p.key)), "the nearest known name is "+nearest(p.key, known))
+	r.problem(p.at, fmt.Sprintf("unknown %s %s", what, shown(p.key)), "the nearest known name is "+nearest(p.key, known))
 }
 
 // nearest returns the known name with the fewest changes from s, whatever the case.
@@ -178,7 +184,7 @@ func (r *reader) required(top node) {
 	for _, name := range []string{"name", "endPoint", "accountid", "eventid"} {
 		i := slices.IndexFunc(top.pairs, func(p pair) bool { return p.key == name })
 		if i < 0 || top.pairs[i].value.kind == null {
-			r.problem(0, name+" is missing", "add it; it has no default")
+			r.problem(Position{}, name+" is missing", "add it; it has no default")
 		}
 	}
 }
@@ -187,7 +193,7 @@ func (r *reader) required(top node) {
 func (r *reader) scalar(n node, name string, into *string) bool {
 	if n.kind != text && n.kind != number {
 		if n.kind != refused {
-			r.problem(n.line, name+" is "+n.kind.String(), "write text, in quotes where in doubt")
+			r.problem(n.at, name+" is "+n.kind.String(), "write text, in quotes where in doubt")
 		}
 		return false
 	}
@@ -197,7 +203,7 @@ func (r *reader) scalar(n node, name string, into *string) bool {
 
 func (r *reader) name(n node) {
 	if r.scalar(n, "name", &r.c.Name) && !run.ValidName(r.c.Name) {
-		r.problem(n.line, "name is "+shown(r.c.Name), "use 1 to 40 of a-z, 0-9 and -")
+		r.problem(n.at, "name is "+shown(r.c.Name), "use 1 to 40 of a-z, 0-9 and -")
 	}
 }
 
@@ -205,26 +211,26 @@ var digitsPattern = regexp.MustCompile(`^[0-9]{1,30}$`)
 
 func (r *reader) digits(n node, name string, into *string) {
 	if r.scalar(n, name, into) && !digitsPattern.MatchString(*into) {
-		r.problem(n.line, name+" is not made of digits", `write it as in "7700"`)
+		r.problem(n.at, name+" is not made of digits", `write it as in "7700"`)
 	}
 }
 
 // key reads the secret. Nothing of it may reach a message.
 func (r *reader) key(n node) {
 	if n.kind == list || n.kind == table {
-		r.problem(n.line, "key is "+n.kind.String(), "write it as text in quotes")
+		r.problem(n.at, "key is "+n.kind.String(), "write it as text in quotes")
 		return
 	}
 	r.secret = strings.TrimSpace(n.text)
 	if r.secret == "" {
-		r.problem(n.line, "key is empty", "write the key, or leave the line out and give it by --key-file or STOVASYNC_KEY")
+		r.problem(n.at, "key is empty", "write the key, or leave the line out and give it by --key-file or STOVASYNC_KEY")
 	}
 }
 
 func (r *reader) flag(n node, name string, into *bool) {
 	v, err := strconv.ParseBool(n.text)
 	if n.kind == number || n.kind == list || n.kind == table || err != nil {
-		r.problem(n.line, name+" is neither true nor false", "write true or false")
+		r.problem(n.at, name+" is neither true nor false", "write true or false")
 		return
 	}
 	*into = v
@@ -233,7 +239,7 @@ func (r *reader) flag(n node, name string, into *bool) {
 func (r *reader) whole(n node, name string, into *int, low, high int) {
 	v, err := strconv.Atoi(n.text)
 	if (n.kind != number && n.kind != text) || err != nil || v < low || v > high {
-		r.problem(n.line, name+" is not a number in its range", fmt.Sprintf("write a whole number from %d to %d", low, high))
+		r.problem(n.at, name+" is not a number in its range", fmt.Sprintf("write a whole number from %d to %d", low, high))
 		return
 	}
 	*into = v
@@ -258,7 +264,7 @@ func (r *reader) entries(n node, name string) ([]node, bool) {
 		}
 		for part := range strings.SplitSeq(s, ",") {
 			if part = strings.TrimSpace(part); part != "" {
-				out = append(out, node{kind: text, line: item.line, text: part})
+				out = append(out, node{kind: text, at: item.at, text: part})
 			}
 		}
 	}
@@ -277,7 +283,7 @@ func (r *reader) activeStatuses(n node) {
 		}
 	}
 	if len(r.c.ActiveStatuses) == 0 {
-		r.problem(n.line, "activeStatuses is empty", "name at least one status, as in Confirmed,Attended")
+		r.problem(n.at, "activeStatuses is empty", "name at least one status, as in Confirmed,Attended")
 	}
 }
 
@@ -286,7 +292,7 @@ func (r *reader) timezone(n node) {
 		return
 	}
 	if _, err := time.LoadLocation(r.c.Timezone); err != nil || r.c.Timezone == "Local" {
-		r.problem(n.line, "timezone "+shown(r.c.Timezone)+" is unknown", "use an IANA name, as in Europe/London")
+		r.problem(n.at, "timezone "+shown(r.c.Timezone)+" is unknown", "use an IANA name, as in Europe/London")
 	}
 }
 
@@ -294,14 +300,14 @@ func (r *reader) dataTypes(n node) {
 	entries, ok := r.entries(n, "dataTypes")
 	var enabled []run.DataType
 	for _, e := range entries {
-		if t, good := r.dataType(pair{key: e.text, line: e.line}); good {
+		if t, good := r.dataType(pair{key: e.text, at: e.at}); good {
 			enabled = append(enabled, t)
 		} else {
 			ok = false
 		}
 	}
 	if ok && len(enabled) == 0 {
-		r.problem(n.line, "dataTypes is empty", "name at least one data type, or leave the setting out for all eight")
+		r.problem(n.at, "dataTypes is empty", "name at least one data type, or leave the setting out for all eight")
 	}
 	r.c.DataTypes = slices.DeleteFunc(run.AllTypes(), func(t run.DataType) bool { return !slices.Contains(enabled, t) })
 }
@@ -310,28 +316,30 @@ func (r *reader) dataTypes(n node) {
 func (r *reader) dataType(p pair) (run.DataType, bool) {
 	t, err := run.ParseType(p.key)
 	if err != nil {
-		var known []string
-		for _, t := range run.AllTypes() {
-			known = append(known, string(t))
+		known := allTypes()
+		if r.bare {
+			known = append(known, sections...)
 		}
 		r.unknown(p, "data type", known)
 	}
 	return t, err == nil
 }
 
+var policies = []string{"cancel", "hide", "skip"}
+
 func (r *reader) inactivePolicy(n node) {
 	if !r.scalar(n, "inactivePolicy", &r.c.InactivePolicy) {
 		return
 	}
-	if !slices.Contains([]string{"cancel", "hide", "skip"}, r.c.InactivePolicy) {
-		r.problem(n.line, "inactivePolicy is "+shown(r.c.InactivePolicy), "write cancel, hide or skip")
+	if !slices.Contains(policies, r.c.InactivePolicy) {
+		r.problem(n.at, "inactivePolicy is "+shown(r.c.InactivePolicy), "write cancel, hide or skip")
 	}
 }
 
 // table reports whether n is a table, and says so if it is not.
 func (r *reader) table(n node, name, example string) bool {
 	if n.kind != table && n.kind != refused && n.kind != null {
-		r.problem(n.line, name+" is "+n.kind.String(), "write a table, as in "+example)
+		r.problem(n.at, name+" is "+n.kind.String(), "write a table, as in "+example)
 	}
 	return n.kind == table
 }
@@ -347,7 +355,7 @@ func (r *reader) byType(n node, name, example string, read func(run.DataType, no
 		switch {
 		case !ok || p.value.kind == null || p.value.kind == refused:
 		case seen[t]:
-			r.problem(p.line, fmt.Sprintf("%s names %s twice", name, t), "keep one of the two names")
+			r.problem(p.at, fmt.Sprintf("%s names %s twice", name, t), "keep one of the two names")
 		default:
 			seen[t] = true
 			read(t, p.value)
@@ -390,7 +398,7 @@ func (r *reader) requestsPerMinute(n node) {
 func (r *reader) retryBaseSeconds(n node) {
 	v, err := strconv.ParseFloat(n.text, 64)
 	if (n.kind != number && n.kind != text) || err != nil || !(v > 0 && v <= 600) {
-		r.problem(n.line, "retryBaseSeconds is not a number in its range", "write seconds above 0 and up to 600; a fraction is allowed")
+		r.problem(n.at, "retryBaseSeconds is not a number in its range", "write seconds above 0 and up to 600; a fraction is allowed")
 		return
 	}
 	r.c.RetryBaseSeconds = v
@@ -401,7 +409,7 @@ func (r *reader) mapping(n node) {
 		if !r.table(v, "mapping of "+string(t), "{photo: responses.photo}") {
 			return
 		}
-		for _, p := range v.pairs {
+		for _, p := range r.uncut(v) {
 			where := fmt.Sprintf("mapping of %s, field %s", t, shown(p.key))
 			switch {
 			case p.value.kind == null:
@@ -415,10 +423,11 @@ func (r *reader) mapping(n node) {
 
 func (r *reader) field(t run.DataType, p pair, expression *string) {
 	if strings.TrimSpace(p.key) == "" {
-		r.problem(p.line, fmt.Sprintf("mapping of %s has a field without a name", t), "write the target field's name")
+		r.problem(p.at, fmt.Sprintf("mapping of %s has a field without a name", t), "write the target field's name")
 		return
 	}
 	fields := r.c.Mapping[t]
+	r.places.note(spotKey{t: t, field: p.key}, spot{p.at, p.value})
 	put(&fields, p.key, expression)
 	put(&r.c.Mapping, t, fields)
 }
@@ -430,10 +439,10 @@ func (r *reader) expression(n node, where, otherwise string) bool {
 	case n.kind == refused:
 		return false
 	case n.kind != text:
-		r.problem(n.line, where+" is "+n.kind.String(), "write the expression as text in quotes, or "+otherwise)
+		r.problem(n.at, where+" is "+n.kind.String(), "write the expression as text in quotes, or "+otherwise)
 		return false
 	case strings.TrimSpace(n.text) == "":
-		r.problem(n.line, where+" is blank", "write an expression, or "+otherwise)
+		r.problem(n.at, where+" is blank", "write an expression, or "+otherwise)
 		return false
 	}
 	return true
@@ -442,6 +451,7 @@ func (r *reader) expression(n node, where, otherwise string) bool {
 func (r *reader) filters(n node) {
 	r.byType(n, "filters", `{users: 'registrationstatus != "Incomplete"'}`, func(t run.DataType, v node) {
 		if r.expression(v, "filter of "+string(t), "leave it out") {
+			r.places.note(spotKey{t: t, filter: true}, spot{v.at, v})
 			put(&r.c.Filters, t, v.text)
 		}
 	})
@@ -472,11 +482,11 @@ func (r *reader) protectRecord(t run.DataType, p pair) {
 	for _, e := range entries {
 		switch {
 		case e.text == "fp_ext_id":
-			r.problem(e.line, where+" names fp_ext_id", "leave it out; the id cannot be protected")
+			r.problem(e.at, where+" names fp_ext_id", "leave it out; the id cannot be protected")
 		case slices.Contains(fields, e.text):
 		default:
 			if slices.Contains(lockedFields(), e.text) {
-				r.warn("line %d: protect names %s; this record of %s keeps it whatever the vendor says", e.line, e.text, t)
+				r.warn("line %d: protect names %s; this record of %s keeps it whatever the vendor says", e.at.Line, e.text, t)
 			}
 			fields = append(fields, e.text)
 		}

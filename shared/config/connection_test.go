@@ -149,7 +149,7 @@ func TestParseConnectionProblems(t *testing.T) {
 		in   string
 		want []string // each in one problem of its own, in this order
 	}{
-		"an unknown name tells the nearest": {with("pagesize: 3"), []string{`line 5: unknown setting "pagesize"; the nearest known name is pageSize`}},
+		"an unknown name tells the nearest": {with("pagesize: 3"), []string{`line 5, column 1: unknown setting "pagesize"; the nearest known name is pageSize`}},
 		"another spelling finds its setting": {with("inactive_policy: hide", "Active statuses: x"), []string{
 			"the nearest known name is inactivePolicy", "the nearest known name is activeStatuses"}},
 		"unknown names inside tables tell the nearest": {with("mapping: {user-photo: {a: b}, usrs: {a: b}}", "filters: {sesions: a}", "removeOutdated: {sponsr: true}", "removalLimit: {record: 1}", "protect: {shedule: {'1': [a]}}"), []string{
@@ -157,7 +157,7 @@ func TestParseConnectionProblems(t *testing.T) {
 		"every missing setting is told at once": {"pageSize: 1\n", []string{"name is missing", "endPoint is missing", "accountid is missing", "eventid is missing"}},
 		"problems of many settings come together": {with("name: Summit!", "accountid: 1e3", "pageSize: 0", "inactivePolicy: keep", "dataTypes: [userz]"), []string{
 			`name is "Summit!"`, "accountid is not made of digits", "pageSize is not a number in its range", "inactivePolicy is \"keep\"; write cancel, hide or skip", "unknown data type \"userz\""}},
-		"a setting written twice is refused, with both lines": {minimal + "name: other\n", []string{`line 5: "name" is written twice, first on line 1`}},
+		"a setting written twice is refused, with both lines": {minimal + "name: other\n", []string{`line 5, column 1: "name" is written twice, first on line 1`}},
 		"a type named twice is refused":                       {with("removeOutdated: {users: true, people: true}"), []string{"removeOutdated names users twice"}},
 		"empty statuses are refused":                          {with("activeStatuses: ' , '"), []string{"activeStatuses is empty"}},
 		"an empty list of statuses is refused":                {with("activeStatuses: []"), []string{"activeStatuses is empty"}},
@@ -168,30 +168,30 @@ func TestParseConnectionProblems(t *testing.T) {
 		"a flag is true or false":           {with("allowPrivateHosts: yes"), []string{"allowPrivateHosts is neither true nor false"}},
 		"an unknown zone is refused":        {with("timezone: Europe/Atlantis"), []string{`timezone "Europe/Atlantis" is unknown`}},
 		"the machine's own zone is no zone": {with("timezone: Local"), []string{"timezone"}},
-		"an empty key is refused":           {with("key: ''"), []string{"line 5: key is empty"}},
-		"a key without value is refused":    {with("key:"), []string{"line 5: key is empty"}},
+		"an empty key is refused":           {with("key: ''"), []string{"line 5, column 6: key is empty"}},
+		"a key without value is refused":    {with("key:"), []string{"line 5, column 1: key is empty"}},
 		"an expression is text": {with("mapping: {users: {photo: 5, company: true, title: [a], phone: ''}}", "filters: {users: true}"), []string{
 			`mapping of users, field "photo" is a number; write the expression as text in quotes, or null to unmap the field`, "is true or false", "is a list", "is blank", "filter of users"}},
 		"the id cannot be protected": {with("protect: {users: {'1': [fp_ext_id]}}"), []string{"fp_ext_id; leave it out"}},
 		"tables must be tables":      {with("mapping: users", "protect: [a]", "removalLimit: 10"), []string{"mapping is text", "protect is a list", "removalLimit is a number"}},
 		"a photo host is a host name": {with("allowedPhotoHosts: ['https://a.example.test', '127.1', 'a.example.test:80', 'a/b']"), []string{
 			"https://a.example.test", "127.1", "a.example.test:80", "a/b"}},
-		"anchors and aliases are refused": {with("timezone: &a Europe/London", "ConcurrentSessionsTitle: *a"), []string{"line 5: anchors", "line 6: anchors"}},
+		"anchors and aliases are refused": {with("timezone: &a Europe/London", "ConcurrentSessionsTitle: *a"), []string{"line 5, column 11: anchors", "line 6, column 26: anchors"}},
 		"tags are refused":                {with("accountid: !!str 5"), []string{"anchors, aliases and tags"}},
 		"an empty file is refused":        {"", []string{"the file is empty"}},
 		"a file of comments is refused":   {"# nothing\n", []string{"the file is empty"}},
-		"a list is no connection":         {"- a\n", []string{"line 1: the file holds a list"}},
-		"text is no connection":           {"name summit\n", []string{"line 1: the file holds text"}},
-		"tabs are refused":                {"name: a\nmapping:\n\tusers: 1\n", []string{"line 3: a tab at the start of the line; indent with blanks"}},
-		"a second document is refused":    {minimal + "---\nname: b\n", []string{"line 6: a second document"}},
+		"a list is no connection":         {"- a\n", []string{"line 1, column 1: the file holds a list"}},
+		"text is no connection":           {"name summit\n", []string{"line 1, column 1: the file holds text"}},
+		"tabs are refused":                {"name: a\nmapping:\n\tusers: 1\n", []string{"line 3, column 1: a tab at the start of the line; indent with blanks"}},
+		"a second document is refused":    {minimal + "---\nname: b\n", []string{"line 6, column 5: a second document"}},
 		"UTF-16 is refused":               {"\xff\xfen\x00a\x00", []string{"the file is UTF-16"}},
 		"other encodings are refused":     {minimal + "ConcurrentSessionsTitle: s\xe9ances\n", []string{"line 5: bytes that are not UTF-8"}},
-		"control characters are refused":  {minimal + "timezone: a\x00b\n", []string{"line 5: a control character"}},
+		"control characters are refused":  {minimal + "timezone: a\x00b\n", []string{"line 5, column 12: a control character"}},
 		"a very large file is refused":    {minimal + "#" + strings.Repeat("x", 1<<20), []string{"at most 1 MiB"}},
 		"endless lines are refused":       {strings.Repeat("a: 1\n", 50_000), []string{"the file has 50000 lines"}},
 		"endless nesting is refused":      {strings.Repeat("[", 1<<19), []string{"nested too deeply"}},
-		"deep tables are refused":         {minimal + "mapping:\n" + deep(60), []string{"nested too deeply", "unknown data type \"a\""}},
-		"broken YAML tells its line":      {"name: a\nendPoint: \"x\n", []string{"line 2: not YAML"}},
+		"deep tables are refused":         {minimal + "mapping:\n" + deep(60), []string{"unknown data type \"a\"", "nested too deeply"}},
+		"broken YAML tells its line":      {"name: a\nendPoint: \"x\n", []string{"line 2, column 11: not YAML"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestEndPointForms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := config.ParseConnection([]byte(with("endPoint: " + tt.in)))
-			checkProblems(t, err, []string{"line 4: endPoint "})
+			checkProblems(t, err, []string{"line 4, column 11: endPoint "})
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error = %v, want %q in it", err, tt.want)
 			}

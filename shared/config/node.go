@@ -34,11 +34,12 @@ func (k kind) String() string {
 	return [...]string{"null", "text", "a number", "true or false", "a list", "a table of names", "not a plain value"}[k]
 }
 
-// node is one YAML value with its line. Scalars keep their text as written, so
+// node is one YAML value with its place. Scalars keep their text as written, so
 // that no digit of an id passes through a float.
 type node struct {
 	kind  kind
-	line  int
+	at    Position
+	style style
 	text  string
 	items []node
 	pairs []pair
@@ -52,7 +53,7 @@ func (n node) blank() bool {
 // pair is one entry of a table.
 type pair struct {
 	key   string
-	line  int
+	at    Position
 	value node
 }
 
@@ -69,23 +70,24 @@ var utf8BOM = []byte("\xef\xbb\xbf")
 
 // document reads one YAML document whose top is a table. A UTF-8 byte order
 // mark and CRLF line ends, as Windows editors write them, are accepted.
-func document(data []byte) (node, []error) {
+func document(data []byte) (node, *source, []error) {
 	data = bytes.TrimPrefix(data, utf8BOM)
 	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
 	data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+	src := newSource(data)
 	if err := checkBytes(data); err != nil {
-		return node{}, []error{err}
+		return node{}, src, []error{err}
 	}
 	body, err := parseYAML(data)
 	if err != nil {
-		return node{}, []error{err}
+		return node{}, src, []error{err}
 	}
 	c := converter{}
 	top := c.node(body, 0)
 	if top.kind != table && top.kind != refused {
-		c.problem(top.line, "the file holds "+top.kind.String()+" instead of settings", `write one setting a line, as in "name: summit", with a blank after the colon`)
+		c.problem(top.at, "the file holds "+top.kind.String()+" instead of settings", `write one setting a line, as in "name: summit", with a blank after the colon`)
 	}
-	return top, c.problems
+	return top, src, c.problems
 }
 
 // checkBytes refuses what the parser would misread, or take very long over.
@@ -94,7 +96,7 @@ func checkBytes(data []byte) error {
 		return invalid(0, fmt.Sprintf("the file has %d bytes", len(data)), "a connection file has at most 1 MiB")
 	}
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
-		return invalid(1, "the file is UTF-16", "save it as UTF-8")
+		return wrong(Position{Line: 1}, "the file is UTF-16", "save it as UTF-8")
 	}
 	if n := bytes.Count(data, []byte("\n")); n > maxLines {
 		return invalid(0, fmt.Sprintf("the file has %d lines", n), fmt.Sprintf("a connection file has at most %d", maxLines))
@@ -102,22 +104,22 @@ func checkBytes(data []byte) error {
 	depth := 0
 	for i, line := range bytes.Split(data, []byte("\n")) {
 		if !utf8.Valid(line) {
-			return invalid(i+1, "bytes that are not UTF-8", "save the file as UTF-8")
+			return wrong(Position{Line: i + 1}, "bytes that are not UTF-8", "save the file as UTF-8")
 		}
 		rest := bytes.TrimLeft(line, " ")
 		if bytes.HasPrefix(rest, []byte("\t")) && len(bytes.TrimSpace(rest)) > 0 {
-			return invalid(i+1, "a tab at the start of the line", "indent with blanks")
+			return wrong(Position{i + 1, len(line) - len(rest) + 1}, "a tab at the start of the line", "indent with blanks")
 		}
-		for _, c := range line {
+		for n, c := range line {
 			if c < ' ' && c != '\t' || c == 0x7f {
-				return invalid(i+1, "a control character", "remove it")
+				return wrong(Position{i + 1, utf8.RuneCount(line[:n]) + 1}, "a control character", "remove it")
 			}
 		}
 		depth = max(0, depth+nesting(line))
 		if depth > maxNesting || slices.ContainsFunc([]string{"[", "{", "- ", "? "}, func(s string) bool {
 			return bytes.Count(line, []byte(s)) > maxOpen
 		}) {
-			return invalid(i+1, "brackets nested too deeply", "close every [ and {")
+			return wrong(Position{Line: i + 1}, "brackets nested too deeply", "close every [ and {")
 		}
 	}
 	return nil
@@ -140,7 +142,7 @@ func parseYAML(data []byte) (ast.Node, error) {
 	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		if e, ok := errors.AsType[yaml.Error](err); ok && e.GetToken() != nil {
-			return nil, invalid(e.GetToken().Position.Line, "not YAML: "+quotedPattern.ReplaceAllString(e.GetMessage(), "…"), "put text with special characters in quotes")
+			return nil, wrong(position(e.GetToken()), "not YAML: "+quotedPattern.ReplaceAllString(e.GetMessage(), "…"), "put text with special characters in quotes")
 		}
 		return nil, invalid(0, "not YAML", "put text with special characters in quotes")
 	}
@@ -150,36 +152,38 @@ func parseYAML(data []byte) (ast.Node, error) {
 			continue
 		}
 		if body != nil {
-			return nil, invalid(doc.Body.GetToken().Position.Line, "a second document", "one file holds one connection")
+			return nil, wrong(position(doc.Body.GetToken()), "a second document", "one file holds one connection")
 		}
 		body = doc.Body
 	}
 	if body == nil {
-		return nil, invalid(0, "the file is empty", "write at least name, endPoint, accountid and eventid")
+		return nil, fault.Wrap(fault.ConfigInvalid, errEmpty, "the file is empty", "write at least name, endPoint, accountid and eventid")
 	}
 	return body, nil
 }
 
+var errEmpty = errors.New("no document")
+
 // converter turns the parser's tree into nodes and notes what settings do not use.
 type converter struct{ problems []error }
 
-func (c *converter) problem(line int, msg, next string) {
-	c.problems = append(c.problems, invalid(line, msg, next))
+func (c *converter) problem(at Position, msg, next string) {
+	c.problems = append(c.problems, wrong(at, msg, next))
 }
 
 func (c *converter) node(n ast.Node, depth int) node {
-	out := node{line: n.GetToken().Position.Line}
+	out := node{at: position(n.GetToken())}
 	if depth > maxNesting {
-		c.problem(out.line, "values nested too deeply", "no setting has more than four levels")
+		c.problem(out.at, "values nested too deeply", "no setting has more than four levels")
 		out.kind = refused
 		return out
 	}
 	switch n := n.(type) {
 	case *ast.NullNode:
 	case *ast.StringNode:
-		out.kind, out.text = text, n.Value
+		out.kind, out.text, out.style = text, n.Value, styleOf(n.GetToken())
 	case *ast.LiteralNode:
-		out.kind, out.text = text, n.Value.Value
+		out.kind, out.text, out.style = text, n.Value.Value, block
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
 		out.kind, out.text = number, n.GetToken().Value
 	case *ast.BoolNode:
@@ -191,13 +195,16 @@ func (c *converter) node(n ast.Node, depth int) node {
 		}
 	case *ast.MappingNode:
 		out.kind = table
+		if !n.IsFlowStyle && len(n.Values) > 0 {
+			out.at = position(n.Values[0].Key.GetToken()) // not the colon after it
+		}
 		out.pairs = c.pairs(n.Values, depth)
 	case *ast.MappingValueNode:
-		out.kind = table
+		out.kind, out.at = table, position(n.Key.GetToken())
 		out.pairs = c.pairs([]*ast.MappingValueNode{n}, depth)
 	default:
 		out.kind = refused
-		c.problem(out.line, "anchors, aliases and tags are not used here", "write the value itself, in quotes if it starts with & * or !")
+		c.problem(out.at, "anchors, aliases and tags are not used here", "write the value itself, in quotes if it starts with & * or !")
 	}
 	return out
 }
@@ -211,18 +218,18 @@ func (c *converter) pairs(values []*ast.MappingValueNode, depth int) []pair {
 		switch v.Key.(type) {
 		case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
 		default:
-			c.problem(tk.Position.Line, "a name that is not plain text", `write it as in "name: summit"`)
+			c.problem(position(tk), "a name that is not plain text", `write it as in "name: summit"`)
 			continue
 		}
-		p := pair{key: tk.Value, line: tk.Position.Line, value: c.node(v.Value, depth+1)}
+		p := pair{key: tk.Value, at: position(tk), value: c.node(v.Value, depth+1)}
 		if p.value.kind == null {
-			p.value.line = p.line
+			p.value.at = p.at
 		}
 		if first, ok := seen[p.key]; ok {
-			c.problem(p.line, fmt.Sprintf("%s is written twice, first on line %d", shown(p.key), first), "keep one of them")
+			c.problem(p.at, fmt.Sprintf("%s is written twice, first on line %d", shown(p.key), first), "keep one of them")
 			continue
 		}
-		seen[p.key] = p.line
+		seen[p.key] = p.at.Line
 		out = append(out, p)
 	}
 	return out
@@ -230,14 +237,16 @@ func (c *converter) pairs(values []*ast.MappingValueNode, depth int) []pair {
 
 // invalid is one CONFIG_INVALID problem; line 0 means no line.
 func invalid(line int, msg, next string) *fault.Error {
-	if line > 0 {
-		msg = fmt.Sprintf("line %d: %s", line, msg)
-	}
-	return fault.New(fault.ConfigInvalid, msg, next)
+	return wrong(Position{Line: line}, msg, next)
 }
 
-// shown quotes what a person wrote, at most 40 characters of it.
+// secretPattern is what keys of the vendor look like.
+var secretPattern = regexp.MustCompile(`[0-9A-Fa-f]{32,}`)
+
+// shown quotes what a person wrote, at most 40 characters of it, and nothing
+// that could be a key in a wrong place.
 func shown(s string) string {
+	s = secretPattern.ReplaceAllString(s, "…")
 	if r := []rune(s); len(r) > 40 {
 		s = string(r[:40]) + "…"
 	}

@@ -119,6 +119,13 @@ func (c *setCompiler) fail(code fault.Code, msg, next string) {
 	c.faults = append(c.faults, fault.New(code, msg, next))
 }
 
+// failName is fail for what is wrong with the name of a field, or with its
+// being there: what follows the type and the name in the message.
+func (c *setCompiler) failName(code fault.Code, t run.DataType, name, what, next string) {
+	text := fmt.Sprintf("%s: %s%s", t, name, what)
+	c.faults = append(c.faults, fault.Wrap(code, &Place{Type: t, Field: name, what: text}, text, next))
+}
+
 // people reads who is active, what happens to others, and who is a sponsor.
 func (c *setCompiler) people(s Settings) {
 	for _, status := range s.ActiveStatuses {
@@ -188,11 +195,11 @@ func (c *setCompiler) allowed(t run.DataType, name string, text *string) bool {
 	_, ok := known(t)[name]
 	switch {
 	case locked(t, name):
-		c.fail(fault.MappingLocked, fmt.Sprintf("%s: %s is locked", t, name), "take it out of the mapping; it is computed")
+		c.failName(fault.MappingLocked, t, name, " is locked", "take it out of the mapping; it is computed")
 	case t.IsPhotos():
-		c.fail(fault.MappingInvalid, fmt.Sprintf("%s: %s: photo types take no mapping", t, name), fmt.Sprintf("map photo of %s", t.Owner()))
+		c.failName(fault.MappingInvalid, t, name, ": photo types take no mapping", fmt.Sprintf("map photo of %s", t.Owner()))
 	case !ok && !fieldName(name):
-		c.fail(fault.MappingInvalid, fmt.Sprintf("%s: %q cannot be a field's name", t, name),
+		c.failName(fault.MappingInvalid, t, name, " cannot be a field's name",
 			"use 1 to 128 characters, no # among them, no blank at the ends, no _ at the beginning")
 	case !ok && text == nil:
 		c.warn(fmt.Sprintf("%s: %s is unmapped already; the default mapping does not hold it%s", t, name, didYouMean(t, name)))
@@ -258,16 +265,17 @@ func (c *setCompiler) field(t run.DataType, f Field) (compiledField, bool) {
 
 func (c *setCompiler) filter(t run.DataType, text string) *program {
 	if t.IsPhotos() {
-		c.fail(fault.MappingInvalid, fmt.Sprintf("%s: filter: photo types have no rows of the vendor", t), fmt.Sprintf("filter %s", t.Owner()))
+		what := fmt.Sprintf("%s: filter: photo types have no rows of the vendor", t)
+		c.faults = append(c.faults, fault.Wrap(fault.MappingInvalid, &Place{Type: t, Filter: true, what: what}, what, fmt.Sprintf("filter %s", t.Owner())))
 		return nil
 	}
 	p, err := c.columns.compile(viewOfType(t), text, true)
 	if err != nil {
-		c.wrong(t, "filter", text, err)
+		c.wrong(t, filterName, text, err)
 		return nil
 	}
 	if c.usesSlot(p) {
-		c.wrong(t, "filter", text, &mistake{1, "the column in_slot is filled after the rows are stored", "filter by another column"})
+		c.wrong(t, filterName, text, &mistake{1, "the column in_slot is filled after the rows are stored", "filter by another column"})
 		return nil
 	}
 	return p
@@ -283,8 +291,18 @@ func (c *setCompiler) wrong(t run.DataType, field, text string, err error) {
 	if !ok {
 		m = &mistake{1, err.Error(), ""}
 	}
-	c.fail(fault.MappingInvalid, fmt.Sprintf("%s: %s: expression %q, column %d: %s", t, field, shorten(text), m.column, m.what), m.right)
+	place := &Place{Type: t, Field: field, Column: m.column, what: fmt.Sprintf("%s: %s: %s", t, field, m.what)}
+	if field == filterName {
+		place.Field, place.Filter, place.what = "", true, fmt.Sprintf("filter of %s: %s", t, m.what)
+		field = "filter"
+	}
+	c.faults = append(c.faults, fault.Wrap(fault.MappingInvalid, place,
+		fmt.Sprintf("%s: %s: expression %q, column %d: %s", t, field, shorten(text), m.column, m.what), m.right))
 }
+
+// filterName stands for the filter where fields are named; no field can be
+// called so.
+const filterName = "#filter"
 
 func shorten(text string) string {
 	if r := []rune(text); len(r) > 200 {

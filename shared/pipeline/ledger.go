@@ -103,9 +103,15 @@ type Page struct {
 	Rows       int           `json:"rows"` // ids it was given
 	// IDs is the key of the object that holds the ids of a rest; pages of the
 	// plan take theirs from the plan.
-	IDs    string     `json:"ids,omitempty"`
-	Next   string     `json:"next,omitempty"` // the page its rest was handed to
-	Hops   int        `json:"hops,omitempty"`
+	IDs  string `json:"ids,omitempty"`
+	Next string `json:"next,omitempty"` // the page its rest was handed to
+	Hops int    `json:"hops,omitempty"`
+	// Tries is how many deliveries it took until the page was settled, those of
+	// its re-runs added; 0: not known.
+	Tries int `json:"tries,omitempty"`
+	// Left is how many of its ids a re-run left out, since the newest plan lists
+	// them no more.
+	Left   int        `json:"left,omitempty"`
 	Fresh  bool       `json:"fresh,omitempty"` // the rest of a re-run page: never from a raw page
 	Counts run.Counts `json:"counts"`
 	Spent

@@ -262,6 +262,7 @@ func (l Ledger) onPage(ctx context.Context, t run.Task, change settling) (Page, 
 			return p, tr, false, err
 		}
 		tallyOf(ctx).age(&tr, true)
+		tallyOf(ctx).tried(&p)
 		pw, err := put(pageKey(t.Run, t.Type, t.Page), pv, p)
 		if err != nil {
 			return p, tr, false, err
@@ -289,6 +290,7 @@ type Outcome struct {
 	Spent   Spent
 	Report  string // key of the report object; "" when there is nothing to tell
 	Covered bool
+	Left    int // ids that were left out, being listed no more
 }
 
 // settle marks a page done and moves its type run's counters, once: a page
@@ -309,7 +311,7 @@ func markDone(p *Page, tr *TypeRun, o Outcome, now time.Time) {
 		tr.Failed--
 	}
 	p.State, p.Settled, p.Code, p.Error = run.PageDone, now, "", ""
-	p.Counts, p.Spent, p.Report, p.Covered = o.Counts, o.Spent, o.Report, o.Covered
+	p.Counts, p.Spent, p.Report, p.Covered, p.Left = o.Counts, o.Spent, o.Report, o.Covered, o.Left
 	tr.Done++
 	tr.Pages = tr.Pages.Plus(o.Counts)
 	tr.Spent = tr.Spent.plus(o.Spent)

@@ -16,6 +16,7 @@ type work struct {
 	report PageReport
 	used   Spent
 	rest   []string // ids for which there was no time
+	left   int      // ids of a re-run that are listed no more
 }
 
 func (w *work) reject(r run.Reject) {
@@ -62,6 +63,7 @@ func (s *Steps) page(ctx context.Context, j job) error {
 		}
 		return err
 	}
+	w.left = p.Rows - len(ids)
 	counted, err := s.settlePage(ctx, j, p, w, false)
 	if counted {
 		return err
@@ -143,6 +145,7 @@ func (s *Steps) idsOf(ctx context.Context, j job, p Page, tr TypeRun) (ids []str
 	if p.State == run.PageFailed && !j.Type.IsPhotos() {
 		ids, err = s.stillListed(ctx, j, ids)
 	}
+	ids, _ = j.Erased.keep(ids)
 	return ids, false, err
 }
 
@@ -240,7 +243,7 @@ func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered b
 	if err != nil {
 		return false, err
 	}
-	o := Outcome{Counts: w.counts, Spent: w.used, Report: report, Covered: covered}
+	o := Outcome{Counts: w.counts, Spent: w.used, Report: report, Covered: covered, Left: w.left}
 	if len(w.rest) > 0 {
 		return s.passOn(ctx, j, p, w.rest, o)
 	}

@@ -44,6 +44,8 @@ type Progress struct {
 type Tally struct {
 	task run.Task
 	old  time.Duration
+	// receives is how often the task was delivered since it was sent; 0: not known.
+	receives int
 
 	mu    sync.Mutex
 	types map[run.DataType]Progress
@@ -56,6 +58,10 @@ type Tally struct {
 func NewTally(t run.Task, age time.Duration) *Tally {
 	return &Tally{task: t, old: age, types: map[run.DataType]Progress{}}
 }
+
+// Received notes which delivery of its task this is, counted from 1, before the
+// task is begun.
+func (t *Tally) Received(n int) { t.receives = n }
 
 // Types returns the progress of every data type that moved: of the task's own,
 // and of others that a repair touched.
@@ -131,6 +137,14 @@ func (t *Tally) ended(s run.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.runs = append(t.runs, s)
+}
+
+// tried keeps in a page that is about to be settled how many deliveries of its
+// task that took: what one task needed after another, where it was re-run.
+func (t *Tally) tried(p *Page) {
+	if t != nil && p.Task() == t.task {
+		p.Tries += t.receives
+	}
 }
 
 // age keeps in a type run that is about to be written how old its task was.

@@ -225,6 +225,7 @@ func (h *handler) one(ctx, workCtx context.Context, record events.SQSMessage) bo
 		m.log = m.log.With("run", t.Run, "connection", t.Connection, "kind", string(t.Kind), "type", string(t.Type), "page", t.Page)
 	}
 	m.tally = pipeline.NewTally(m.task, m.age)
+	m.tally.Received(m.receives)
 	o := h.outcome(pipeline.WithTally(ctx, m.tally), pipeline.WithTally(workCtx, m.tally), m, err)
 	if h.Ended != nil {
 		h.Ended(ctx, Report{

@@ -37,6 +37,7 @@ func edges() map[string][]string {
 		s + "pipeline": {s + "fault", s + "mapping", s + "photo", s + "run", s + "stova"},
 		// What operators ask, each linked only where it is used.
 		s + "preview":               {s + "fault", s + "mapping", s + "photo", s + "pipeline", s + "run", s + "stova"},
+		s + "erase":                 {s + "fault", s + "pipeline", s + "run"},
 		s + "pipeline/pipelinetest": {s + "fault", s + "pipeline", s + "run"},
 		// The template, for tests.
 		s + "template": nil,

@@ -78,7 +78,7 @@ func watchedAWS(cfg aws.Config, r settings.Resources, w *watch) *App {
 		Ledger:  ledger,
 		Records: store.NewRecords(store.RecordsConfig{Client: db, Table: r.RecordsTable, Meter: tables}),
 		Objects: object.New(object.Config{Client: objects, Bucket: r.Bucket, Meter: w.meter(cost.S3)}),
-		Tasks:   queues, Dead: queues, Connector: c,
+		Tasks:   queues, Dead: queues, Connector: c, Secrets: secrets, Announce: true,
 		Log: slog.Default(), Fetches: awsConcurrency, Visibility: r.Visibility,
 	}
 	return a

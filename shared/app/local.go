@@ -75,7 +75,7 @@ func OpenLocal(ctx context.Context, dir string, o LocalOptions) (*Local, error) 
 	}
 	a.Steps = &pipeline.Steps{
 		Ledger: ledger, Records: store.Records(), Objects: store.Objects(),
-		Tasks: store.Queue(), Dead: store.Queue().DeadLetters(), Connector: c,
+		Tasks: store.Queue(), Dead: store.Queue().DeadLetters(), Connector: c, Secrets: store.Secrets(),
 		Now: o.Now, Log: o.Log, Fetches: o.Concurrency, Margin: o.Margin, Visibility: o.Visibility,
 	}
 	// More pages than calls in flight would only fill memory; with fewer, calls

@@ -37,6 +37,7 @@ const (
 	TaskLost         Code = "TASK_LOST"         // a task nobody finished
 	StoreUnavailable Code = "STORE_UNAVAILABLE" // queue, ledger, records or objects failed
 	RunActive        Code = "RUN_ACTIVE"        // another run of the connection is under way
+	EraseKey         Code = "ERASE_KEY"         // erasure entries without the key they were made with
 )
 
 // Codes returns every code, in the order of docs/errors.md.
@@ -44,7 +45,7 @@ func Codes() []Code {
 	return []Code{
 		StovaAuth, StovaEvent, StovaRate, StovaServer, StovaTooLarge, StovaTimeout, StovaBody,
 		ConfigInvalid, MappingLocked, MappingInvalid, GateUsersFirst, PhotoHost, PhotoType, PhotoTooLarge,
-		RowNoID, RowNoTimes, RowPoison, RemovalRefused, TaskLost, StoreUnavailable, RunActive,
+		RowNoID, RowNoTimes, RowPoison, RemovalRefused, TaskLost, StoreUnavailable, RunActive, EraseKey,
 	}
 }
 

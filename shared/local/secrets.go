@@ -65,7 +65,7 @@ func checkName(ctx context.Context, connection string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if !run.ValidName(connection) {
+	if !run.ValidName(connection) && connection != pipeline.EraseSecret {
 		return refuse("connection %q: not a name of a connection", connection)
 	}
 	return nil

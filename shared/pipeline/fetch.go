@@ -26,6 +26,7 @@ func (s *Steps) rows(ctx context.Context, j job, p Page, ids []string) (raw RawP
 		if raw, err = s.rawChain(ctx, j, from); err != nil {
 			return raw, nil, used, err
 		}
+		j.Erased.scrub(&raw)
 	}
 	missing := raw.lacks(ids)
 	if len(missing) == 0 {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -151,6 +152,7 @@ func (s *Steps) moveCursor(ctx context.Context, j job, tr TypeRun, reports []Pag
 			retry[id] = true
 		}
 	}
+	maps.DeleteFunc(retry, func(id string, _ bool) bool { return j.Erased.Has(id) })
 	key := ""
 	if len(retry) > 0 {
 		key = retryObject(j.Connection, j.Task.Run, j.Type)

@@ -33,7 +33,10 @@ type Plan struct {
 	All   []string   `json:"all"`
 	Pages [][]string `json:"pages"`
 	// NoID counts listed rows without an id.
-	NoID     int           `json:"no_id,omitempty"`
+	NoID int `json:"no_id,omitempty"`
+	// KeptOut counts listed ids of people who were erased, also since the plan
+	// was made; they are in neither All nor Pages.
+	KeptOut  int           `json:"kept_out,omitempty"`
 	Event    EventInfo     `json:"event"`
 	Warnings []run.Warning `json:"warnings,omitempty"`
 	Spent

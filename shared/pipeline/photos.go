@@ -96,7 +96,7 @@ func (s *Steps) planPhotos(ctx context.Context, j job, p *Plan) error {
 				return storeError(err)
 			}
 			o := owner{kind, r}
-			if !o.mayOwn() {
+			if !o.mayOwn() || j.Erased.Has(r.ID) {
 				continue
 			}
 			named := o.value() != ""

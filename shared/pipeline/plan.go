@@ -116,6 +116,7 @@ func (s *Steps) usersFirst(ctx context.Context, j job, all []TypeRun) error {
 func planned(j job, p Plan) []Page {
 	pages := make([]Page, len(p.Pages))
 	for i, ids := range p.Pages {
+		ids, _ = j.Erased.keep(ids) // the plan may be older than the entry
 		pages[i] = Page{
 			Connection: j.Connection, Run: j.Task.Run, Type: j.Type,
 			Name: strconv.Itoa(i + 1), State: run.PageQueued, Rows: len(ids),
@@ -275,7 +276,7 @@ func (s *Steps) planRows(ctx context.Context, j job, src Source, p *Plan) error 
 		return err
 	}
 	p.All, p.NoID = all.IDs, all.NoID
-	chosen := all.IDs
+	chosen := func(ids []string) ([]string, error) { return ids, nil }
 	if from, ok := window(j.Run.Mode, p, known); ok {
 		p.Mode, p.ModifiedFrom = run.Incremental, from
 		mod, err := src.List(ctx, p.Stream, stova.ListOptions{Limit: all.Limit, ModifiedFrom: from})
@@ -284,14 +285,17 @@ func (s *Steps) planRows(ctx context.Context, j job, src Source, p *Plan) error 
 		}
 		// A row modified between the two lists is not in the first yet.
 		p.All = union(p.All, mod.IDs)
-		if chosen, err = s.choose(ctx, p.All, mod.IDs, known); err != nil {
-			return err
-		}
+		chosen = func(ids []string) ([]string, error) { return s.choose(ctx, ids, mod.IDs, known) }
+	}
+	p.All, p.KeptOut = j.Erased.keep(p.All)
+	ids, err := chosen(p.All)
+	if err != nil {
+		return err
 	}
 	if err := s.emptied(ctx, j, p); err != nil {
 		return err
 	}
-	p.Pages = cut(chosen, j.Conn.PageSize)
+	p.Pages = cut(ids, j.Conn.PageSize)
 	if all.Limit == memory.Limit {
 		return nil
 	}
@@ -394,7 +398,7 @@ func (s *Steps) retries(ctx context.Context, known []Cursor) (map[string]bool, e
 // emptied warns when the vendor lists nothing although the store holds records:
 // it may be true, or the key may have lost its rights.
 func (s *Steps) emptied(ctx context.Context, j job, p *Plan) error {
-	if len(p.All) > 0 {
+	if len(p.All)+p.KeptOut > 0 {
 		return nil
 	}
 	for _, err := range s.Records.Scan(ctx, j.Connection, j.Type, Scan{}) {

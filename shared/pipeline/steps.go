@@ -60,6 +60,12 @@ type Steps struct {
 	Tasks     Tasks
 	Dead      DeadLetters
 	Connector Connector
+	// Secrets hold the key by which erased people are known (suppress.go). It is
+	// read only for a connection from which somebody was erased.
+	Secrets Secrets
+	// Announce makes tasks say in the ledger that they are at work on people, for
+	// an erasure to wait for. The embedded default has a lock instead.
+	Announce bool
 
 	Now func() time.Time // the clock; nil: time.Now
 	Log *slog.Logger     // nil: slog.Default
@@ -130,6 +136,8 @@ type job struct {
 	Set  *mapping.Set
 	// Current is false when a newer run has superseded this one.
 	Current bool
+	// Erased knows who must stay out; nobody, for types that are not of people.
+	Erased Erasures
 }
 
 // Do handles one task. Doing the same task twice, also at once, leaves the
@@ -157,6 +165,13 @@ func (s *Steps) Do(ctx context.Context, t run.Task) error {
 	}
 	if j.Set, err = s.Connector.Mapping(j.Conn); err != nil {
 		return fault.Permanent(err)
+	}
+	if personal(t.Type) {
+		over, err := s.enter(ctx, &j)
+		if err != nil {
+			return err
+		}
+		defer over()
 	}
 	switch t.Kind {
 	case run.SyncTask:

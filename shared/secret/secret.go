@@ -96,7 +96,7 @@ func with(call *awscall.Call) func(*ssm.Options) {
 // name returns the parameter of a connection. A name with a slash or a dot
 // could be a parameter of somebody else.
 func (s *Secrets) name(connection string) (*string, error) {
-	if !run.ValidName(connection) {
+	if !run.ValidName(connection) && connection != pipeline.EraseSecret {
 		return nil, fault.New(fault.ConfigInvalid, "connection has no valid name", "use lower-case letters, digits and hyphens")
 	}
 	return new(s.prefix + connection), nil

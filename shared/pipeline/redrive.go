@@ -18,12 +18,13 @@ type Filter struct {
 	Type       run.DataType `json:"type,omitempty"`
 	Cause      string       `json:"cause,omitempty"` // an error code
 	Run        string       `json:"run,omitempty"`
+	Page       string       `json:"page,omitempty"` // the name of a page
 }
 
 // Match reports whether a failure is among those the filter picks.
 func (f Filter) Match(x Failure) bool {
 	return (f.Connection == "" || f.Connection == x.Connection) && (f.Type == "" || f.Type == x.Type) &&
-		(f.Cause == "" || f.Cause == x.Code) && (f.Run == "" || f.Run == x.Run)
+		(f.Cause == "" || f.Cause == x.Code) && (f.Run == "" || f.Run == x.Run) && (f.Page == "" || f.Page == x.Page)
 }
 
 // The verdicts of a redrive on one failure.
@@ -48,7 +49,7 @@ type Redriven struct {
 func (r Redriven) WasSent() bool { return r.Verdict == Sent || r.Verdict == Covered }
 
 // Failed returns the failures a filter picks, ordered by cause, connection,
-// run, type and page.
+// type, run and page.
 func (s *Steps) Failed(ctx context.Context, f Filter) ([]Failure, error) {
 	var all []Failure
 	for x, err := range s.Ledger.Failures(ctx, f.Connection) {
@@ -67,8 +68,8 @@ func (s *Steps) Failed(ctx context.Context, f Filter) ([]Failure, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b Failure) int {
-		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Run, b.Run),
-			cmp.Compare(a.Type, b.Type), cmp.Compare(sortable(a.Page), sortable(b.Page)))
+		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Type, b.Type),
+			cmp.Compare(a.Run, b.Run), cmp.Compare(sortable(a.Page), sortable(b.Page)))
 	})
 	return all, nil
 }
@@ -117,8 +118,9 @@ func (s *Steps) Redrive(ctx context.Context, f Filter, dry bool) ([]Redriven, er
 		return nil, err
 	}
 	out := make([]Redriven, 0, len(failures))
+	known := map[Failure]string{}
 	for _, x := range failures {
-		verdict, err := s.verdict(ctx, x)
+		verdict, err := s.verdictOnce(ctx, x, known)
 		if err != nil {
 			return out, err
 		}
@@ -152,6 +154,22 @@ func (s *Steps) Redrive(ctx context.Context, f Filter, dry bool) ([]Redriven, er
 		}
 	}
 	return out, s.sweep(ctx)
+}
+
+// verdictOnce is verdict, which is the same for all pages of a type run.
+func (s *Steps) verdictOnce(ctx context.Context, x Failure, known map[Failure]string) (string, error) {
+	alike := Failure{Connection: x.Connection, Run: x.Run, Type: x.Type}
+	if x.Page != "" {
+		alike.Page = "any"
+	}
+	if verdict, ok := known[alike]; ok {
+		return verdict, nil
+	}
+	verdict, err := s.verdict(ctx, x)
+	if err == nil {
+		known[alike] = verdict
+	}
+	return verdict, err
 }
 
 // verdict says what a redrive can do about a failure.

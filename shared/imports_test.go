@@ -54,11 +54,11 @@ func edges() map[string][]string {
 		// The only wiring.
 		s + "app": {
 			s + "awscall", s + "config", s + "cost", s + "fault", s + "local", s + "mapping", s + "metric", s + "object", s + "photo",
-			s + "pipeline", s + "queue", s + "run", s + "secret", s + "store", s + "stova",
+			s + "pipeline", s + "preview", s + "queue", s + "run", s + "secret", s + "store", s + "stova",
 		},
 		"functions/*": {s + "app", s + "queue", s + "run"},
 		"cmd/*": {
-			s + "app", s + "config", s + "fault", s + "mapping", s + "pipeline", s + "queue", s + "run", s + "stova", s + "stova/stovatest",
+			s + "app", s + "config", s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "queue", s + "run", s + "stova", s + "stova/stovatest",
 		},
 	}
 }

@@ -183,6 +183,11 @@ func cursorKey(name string, t run.DataType) Key {
 	return Key{connPK(name), "TYPE#" + string(t)}
 }
 func streamKey(name string, s run.Stream) Key { return Key{connPK(name), "STREAM#" + string(s)} }
+
+// PreviewKey is where the last preview of a type has left the names of the
+// columns that it saw: all that a preview ever writes.
+func PreviewKey(name string, t run.DataType) Key { return Key{connPK(name), "PREVIEW#" + string(t)} }
+
 func pageKey(id string, t run.DataType, page string) Key {
 	return Key{runPK(id), pagePrefix(t) + sortable(page)}
 }

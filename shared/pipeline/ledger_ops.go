@@ -85,7 +85,8 @@ func (l Ledger) RemoveConnection(ctx context.Context, name string) error {
 		{Key: connPointer(name), Version: AnyVersion, Delete: true},
 	}
 	for _, t := range run.AllTypes() {
-		writes = append(writes, Write{Key: cursorKey(name, t), Version: AnyVersion, Delete: true})
+		writes = append(writes, Write{Key: cursorKey(name, t), Version: AnyVersion, Delete: true},
+			Write{Key: PreviewKey(name, t), Version: AnyVersion, Delete: true})
 	}
 	for _, s := range []run.Stream{run.Attendees, run.SessionStream, run.Speakers, run.UserPhotosStream, run.PresenterPhotosStream} {
 		writes = append(writes, Write{Key: streamKey(name, s), Version: AnyVersion, Delete: true})

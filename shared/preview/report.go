@@ -23,12 +23,20 @@ type Report struct {
 	Trial bool `json:"trial,omitempty"`
 	// Sampled is how many rows of the type were looked at, Asked how many were
 	// asked for: fewer are there, or other types' rows stood in the way.
-	Sampled  int     `json:"sampled"`
-	Asked    int     `json:"asked"`
-	APICalls int     `json:"api_calls"`
-	Seconds  float64 `json:"seconds"`
+	Sampled int `json:"sampled"`
+	Asked   int `json:"asked"`
+	// PassedOver is how many rows were read on the way that are none of the
+	// type: attendees in other categories, or without sessions.
+	PassedOver int     `json:"passed_over,omitempty"`
+	APICalls   int     `json:"api_calls"`
+	Seconds    float64 `json:"seconds"`
 	// CallSeconds is the part of Seconds in which calls to the vendor were under way.
 	CallSeconds float64 `json:"call_seconds"`
+	// InactivePolicy is what becomes of people outside the active statuses (R2):
+	// cancel, hide or skip. Only of users and sponsors.
+	InactivePolicy string `json:"inactive_policy,omitempty"`
+	// Statuses counts Synced by fp_status.
+	Statuses map[string]int `json:"statuses,omitempty"`
 
 	Fields  []Field  `json:"fields"`  // the target fields, in the order of the tables
 	Columns []Column `json:"columns"` // the source columns, in the order of the rows
@@ -69,12 +77,15 @@ type Column struct {
 type Protected struct {
 	ID     string   `json:"id"`
 	Fields []string `json:"fields"`
+	// Stored says that the record is there: Synced shows what it keeps. One that
+	// is not is stored once with all its fields, and left alone from then on.
+	Stored bool `json:"stored"`
 }
 
 // Filtered is a row that a rule keeps out.
 type Filtered struct {
 	ID   string `json:"id"`
-	Rule string `json:"rule"` // R2, R4 or filter
+	Rule string `json:"rule"` // R2, R4 or filter; P11 of a picture whose owner is not active
 	Why  string `json:"why"`
 }
 

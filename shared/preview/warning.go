@@ -1,0 +1,124 @@
+package preview
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"stovasync/shared/fault"
+	"stovasync/shared/mapping"
+	"stovasync/shared/run"
+)
+
+// The codes of warnings that only a preview gives; each has a section in
+// docs/errors.md.
+const (
+	warnAbsent   = "COLUMN_ABSENT"    // a mapping names a column that no row has
+	warnVanished = "COLUMN_VANISHED"  // a column of the last preview is gone
+	warnLocked   = "FIELD_LOCKED"     // a locked field is protected
+	warnNoLevel  = "SPONSOR_NO_LEVEL" // sponsors without a level
+	warnShort    = "SAMPLE_SHORT"     // fewer rows of the type were found than asked for
+	warnPending  = "ROWS_PENDING"     // rows whose parent is not stored
+	warnOff      = "TYPE_OFF"         // a type that the connection does not sync
+	warnUnmapped = "PHOTO_UNMAPPED"   // a photo type whose owners' photo is not mapped
+)
+
+// warnings adds what the settings and the sample as a whole deserve.
+func (p *previewer) warnings() {
+	p.warnOff()
+	p.warnMapping()
+	p.warnLocked()
+	if n := len(p.sponsors.without); n > 0 {
+		p.warn(run.Warning{Code: warnNoLevel, Message: fmt.Sprintf("%s: %d of %d sampled sponsors have no level: %s",
+			p.req.Type, n, p.sponsors.all, few(p.sponsors.without))})
+	}
+	if n := len(p.noTimes); n > 0 {
+		p.warn(run.Warning{Code: string(fault.RowNoTimes), Message: fmt.Sprintf("%s: %d of %d sampled sessions have no start or no end and are not stored: %s",
+			p.req.Type, n, p.report.Sampled, few(p.noTimes))})
+	}
+}
+
+// few names some ids.
+func few(ids []string) string {
+	const most = 5
+	if len(ids) > most {
+		return strings.Join(ids[:most], ", ") + fmt.Sprintf(" and %d more", len(ids)-most)
+	}
+	return strings.Join(ids, ", ")
+}
+
+func (p *previewer) warnOff() {
+	if !slices.Contains(p.conn.DataTypes, p.req.Type) {
+		p.warn(run.Warning{Code: warnOff, Message: fmt.Sprintf("%s is not among the connection's dataTypes: a sync leaves it out", p.req.Type)})
+	}
+}
+
+// warnMapping tells what the mapping of the type says that does not fit the
+// event, and columns that it names and no sampled row has.
+func (p *previewer) warnMapping() {
+	types := []run.DataType{p.req.Type}
+	if p.req.Type == run.Sponsors {
+		types = append(types, run.SponsorLevels) // whose name is the level
+	}
+	doubts := append(p.set.Warnings(), p.mapper.Warnings()...)
+	for _, t := range types {
+		for _, w := range doubts {
+			if strings.HasPrefix(w.Message, string(t)+": ") {
+				p.warn(w)
+			}
+		}
+		if p.report.Sampled == 0 {
+			continue // of no row nothing can be said
+		}
+		for _, r := range mapping.Reads(p.mapper, t) {
+			if !r.Default && !p.hasColumn(r) && !p.doubted(t, r) {
+				p.warn(run.Warning{Code: warnAbsent, Message: fmt.Sprintf("%s: %s: no sampled row has the column %s, and no question is called so", t, r.Field, r.Named)})
+			}
+		}
+	}
+}
+
+// hasColumn reports whether some row, or the form, has a column that is read.
+func (p *previewer) hasColumn(r mapping.Read) bool {
+	return slices.ContainsFunc(p.report.Columns, func(c Column) bool {
+		return slices.ContainsFunc(r.Columns, func(read string) bool { return within(read, c.Expression) })
+	})
+}
+
+// doubted reports whether the mapper has said already that nobody knows a column.
+func (p *previewer) doubted(t run.DataType, r mapping.Read) bool {
+	return slices.ContainsFunc(p.report.Warnings, func(w run.Warning) bool {
+		return w.Code == string(fault.MappingInvalid) && strings.HasPrefix(w.Message, string(t)+": "+r.Field+": ") && strings.Contains(w.Message, r.Named)
+	})
+}
+
+// warnLocked tells of protected fields that are computed: fp_status then stays
+// whatever the vendor says (spotme-model.md §3.4), the others are written all the same.
+func (p *previewer) warnLocked() {
+	var kept []string
+	without := map[string][]string{}
+	for _, r := range p.report.Protected {
+		for _, name := range r.Fields {
+			switch {
+			case name == "fp_status":
+				kept = append(kept, r.ID)
+			case slices.Contains(envelope(p.req.Type), name):
+				without[name] = append(without[name], r.ID)
+			}
+		}
+	}
+	if len(kept) > 0 {
+		p.warn(run.Warning{Code: warnLocked, Message: fmt.Sprintf("%s: fp_status is protected, so it stays as it is whatever the vendor says: %s", p.req.Type, few(kept))})
+	}
+	for _, name := range envelope(p.req.Type) {
+		if ids := without[name]; len(ids) > 0 {
+			p.warn(run.Warning{Code: warnLocked, Message: fmt.Sprintf("%s: %s is computed, so protecting it has no effect: %s", p.req.Type, name, few(ids))})
+		}
+	}
+}
+
+// envelope names what every record has that is computed and not protected by
+// naming it.
+func envelope(run.DataType) []string {
+	return []string{"fp_ext_id", "fp_type", "fp_owner", "fp_protect", "source_lastmodified", "content_hash", "updated_at", "run"}
+}

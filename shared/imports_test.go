@@ -38,6 +38,7 @@ func edges() map[string][]string {
 		// What operators ask, each linked only where it is used.
 		s + "preview":               {s + "fault", s + "mapping", s + "photo", s + "pipeline", s + "run", s + "stova"},
 		s + "erase":                 {s + "fault", s + "pipeline", s + "run"},
+		s + "explain":               {s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "run", s + "stova"},
 		s + "pipeline/pipelinetest": {s + "fault", s + "pipeline", s + "run"},
 		// The template, for tests.
 		s + "template": nil,
@@ -58,7 +59,7 @@ func edges() map[string][]string {
 		},
 		"functions/*": {s + "app", s + "queue", s + "run"},
 		"cmd/*": {
-			s + "app", s + "config", s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "queue", s + "run", s + "stova", s + "stova/stovatest",
+			s + "app", s + "config", s + "erase", s + "explain", s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "queue", s + "run", s + "stova", s + "stova/stovatest",
 		},
 	}
 }

@@ -26,14 +26,28 @@ func bases(region string) map[string]string {
 	}
 }
 
-// regions pairs the vendor's documented API hosts with the names its photo
-// hosts use for the same region (spotme-model.md §2).
-func regions() map[string]string {
-	return map[string]string{
-		"api-na." + photoDomain:   "na",
-		"api-emea." + photoDomain: "eu",
-		"api-apac." + photoDomain: "au",
+// Region is one of the vendor's regions: its name as API hosts spell it, the
+// API's host, and the host of its pictures, which spells it otherwise
+// (spotme-model.md §2, R14).
+type Region struct{ Name, API, Photos string }
+
+// Regions are the vendor's regions.
+func Regions() []Region {
+	return []Region{
+		{"na", "api-na." + photoDomain, "na." + photoDomain},
+		{"emea", "api-emea." + photoDomain, "eu." + photoDomain},
+		{"apac", "api-apac." + photoDomain, "au." + photoDomain},
 	}
+}
+
+// regions pairs the vendor's documented API hosts with the names its photo
+// hosts use for the same region.
+func regions() map[string]string {
+	out := map[string]string{}
+	for _, r := range Regions() {
+		out[r.API], _, _ = strings.Cut(r.Photos, ".")
+	}
+	return out
 }
 
 // personBases are the three bases the vendor serves user photos from (R14).

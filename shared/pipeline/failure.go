@@ -20,6 +20,9 @@ type Failure struct {
 	Error      string       `json:"error"`
 	At         time.Time    `json:"at"`
 	Rows       int          `json:"rows,omitempty"`
+	// Opened says that it has failed no more: a redrive has opened the type run,
+	// at At, and nothing has come of that yet.
+	Opened bool `json:"opened,omitempty"`
 }
 
 // Task returns the task that re-runs the failure.

@@ -93,6 +93,13 @@ func (t TypeRun) finishable() bool { return t.settled() && (!t.State.Ended() || 
 // mended reports whether a partial type run has no failed page left.
 func (t TypeRun) mended() bool { return t.State == run.Partial && t.Failed == 0 }
 
+// reopened reports whether a redrive has opened a failed type run again and
+// nothing has come of it yet: its task may wait, or a redrive that was cut has
+// never sent it.
+func (t TypeRun) reopened() bool {
+	return !t.Redriven.IsZero() && t.Activity.Equal(t.Redriven) && (t.State == run.Queued || t.State == run.Running && t.Planning)
+}
+
 // Page is one page of a type run.
 type Page struct {
 	Connection string        `json:"connection"`
@@ -257,7 +264,8 @@ func modify[T any](ctx context.Context, items Items, k Key, change func(v *T, ex
 }
 
 // indexed returns the connection under which a document belongs into the index
-// of failed pages, or "".
+// of failed pages, or "". A type run that a redrive has opened stays in it until
+// something comes of that, so that the next redrive finds it.
 func indexed(v any) string {
 	switch v := v.(type) {
 	case Page:
@@ -265,7 +273,7 @@ func indexed(v any) string {
 			return v.Connection
 		}
 	case TypeRun:
-		if v.State == run.Failed && v.Dropped.IsZero() {
+		if (v.State == run.Failed || v.reopened()) && v.Dropped.IsZero() {
 			return v.Connection
 		}
 	}

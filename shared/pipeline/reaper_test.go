@@ -36,6 +36,9 @@ type reaper struct {
 	dead   bool
 	struck bool   // the failure has happened
 	kill   func() // ends the context of the delivery under way
+	// instead, when set, is done at that call in place of a failure; the call
+	// follows it.
+	instead func()
 }
 
 var errReaped = errors.New("the call was cut")
@@ -52,6 +55,13 @@ func (r *reaper) begin() (happens, fails bool) {
 		return true, false
 	}
 	r.struck = true
+	if do := r.instead; do != nil {
+		r.instead = nil
+		r.mu.Unlock()
+		do()
+		r.mu.Lock()
+		return true, false
+	}
 	if !r.lives {
 		r.dead = true
 		r.kill()

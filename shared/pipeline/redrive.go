@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
+	"stovasync/shared/fault"
 	"stovasync/shared/run"
 )
 
@@ -67,11 +69,13 @@ func (s *Steps) Failed(ctx context.Context, f Filter) ([]Failure, error) {
 			all = append(all, x)
 		}
 	}
-	slices.SortFunc(all, func(a, b Failure) int {
-		return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Type, b.Type),
-			cmp.Compare(a.Run, b.Run), cmp.Compare(sortable(a.Page), sortable(b.Page)))
-	})
+	slices.SortFunc(all, inOrderOfCause)
 	return all, nil
+}
+
+func inOrderOfCause(a, b Failure) int {
+	return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Type, b.Type),
+		cmp.Compare(a.Run, b.Run), cmp.Compare(sortable(a.Page), sortable(b.Page)))
 }
 
 // idle reports whether a dead letter has nothing left to tell: its page or its
@@ -108,8 +112,35 @@ func (s *Steps) overtaken(ctx context.Context, x Failure) (bool, error) {
 	return cur.Succeeded.After(r.Started), err
 }
 
+// reopened returns the type runs that a redrive has opened again and of which
+// nothing has come yet. If it was cut before it sent their tasks, nobody else
+// would soon; a task that is sent twice does no harm.
+func (s *Steps) reopened(ctx context.Context, f Filter) ([]Failure, error) {
+	var all []Failure
+	for it, err := range s.Ledger.Items.Failed(ctx, f.Connection) {
+		if err != nil {
+			return nil, storeError(err)
+		}
+		if !strings.HasPrefix(it.SK, typePrefix) {
+			continue
+		}
+		var tr TypeRun
+		if _, err := load(ctx, s.Ledger.Items, it.Key, &tr); err != nil {
+			return nil, storeError(err)
+		}
+		lost := fault.New(fault.TaskLost, "opened by a redrive, and not begun yet", "redrive it again if it stays so")
+		x := Failure{Connection: tr.Connection, Run: tr.Run, Type: tr.Type, Code: string(lost.Code), Error: lost.Error(), At: tr.Redriven, Opened: true}
+		if tr.reopened() && f.Match(x) {
+			all = append(all, x)
+		}
+	}
+	slices.SortFunc(all, inOrderOfCause)
+	return all, nil
+}
+
 // Redrive sends a task for each failure a filter picks, then deletes its dead
-// letters, and those of others that have nothing left to tell. Sending comes
+// letters, and those of others that have nothing left to tell. What an earlier
+// redrive has opened and not begun counts among the failures (TASK_LOST). Sending comes
 // first: cut anywhere, nothing is lost, and a task that is sent twice finds its
 // page settled. dry only says what would go.
 func (s *Steps) Redrive(ctx context.Context, f Filter, dry bool) ([]Redriven, error) {
@@ -117,6 +148,11 @@ func (s *Steps) Redrive(ctx context.Context, f Filter, dry bool) ([]Redriven, er
 	if err != nil {
 		return nil, err
 	}
+	unsent, err := s.reopened(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	failures = append(failures, unsent...)
 	out := make([]Redriven, 0, len(failures))
 	known := map[Failure]string{}
 	for _, x := range failures {

@@ -25,7 +25,8 @@ type PreviewEvent struct {
 // make of them; see preview.Run.
 func (a *App) Preview(ctx context.Context, e PreviewEvent) (preview.Report, error) {
 	return preview.Run(ctx, preview.Env{
-		Ledger: a.Steps.Ledger, Records: a.Steps.Records, Connector: a.Steps.Connector, Now: a.Steps.Now, Fetches: a.Steps.Fetches,
+		Ledger: a.Steps.Ledger, Records: a.Steps.Records, Connector: a.Steps.Connector, Secrets: a.Secrets,
+		Now: a.Steps.Now, Fetches: a.Steps.Fetches,
 	}, preview.Request{
 		Connection: e.Connection, Type: e.Type, Sample: e.Sample,
 		Trial: e.Trial, Mapping: e.Mapping, Filters: e.Filters, Protect: e.Protect,

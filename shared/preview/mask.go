@@ -135,15 +135,21 @@ func extension(s string) string {
 }
 
 // separators stand between the digits of dates, times, phones and amounts.
-const separators = "-/:.,+|() TZ"
+const separators = "-/:.,+|() "
 
+// isDigits reports whether a text is digits and separators, a T between date
+// and time and a Z after the time included.
 func isDigits(s string) bool {
 	digits := 0
-	for _, r := range s {
+	for i, r := range s {
+		digitBefore := i > 0 && isDigit(rune(s[i-1]))
 		switch {
-		case r >= '0' && r <= '9':
+		case isDigit(r):
 			digits++
-		case !strings.ContainsRune(separators, r):
+		case strings.ContainsRune(separators, r):
+		case r == 'T' && digitBefore && i+1 < len(s) && isDigit(rune(s[i+1])):
+		case r == 'Z' && digitBefore && i+1 == len(s):
+		default:
 			return false
 		}
 	}

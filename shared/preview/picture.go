@@ -50,7 +50,7 @@ func (p *previewer) pictures(ctx context.Context) error {
 				break
 			}
 			looked++
-			if p.picture(kind, r) {
+			if !p.erased.Has(r.ID) && p.picture(kind, r) {
 				ids = append(ids, r.ID)
 			}
 		}

@@ -27,9 +27,11 @@ type Report struct {
 	Asked   int `json:"asked"`
 	// PassedOver is how many rows were read on the way that are none of the
 	// type: attendees in other categories, or without sessions.
-	PassedOver int     `json:"passed_over,omitempty"`
-	APICalls   int     `json:"api_calls"`
-	Seconds    float64 `json:"seconds"`
+	PassedOver int `json:"passed_over,omitempty"`
+	// KeptOut is how many of the listed attendees were erased: their rows are not read.
+	KeptOut  int     `json:"kept_out,omitempty"`
+	APICalls int     `json:"api_calls"`
+	Seconds  float64 `json:"seconds"`
 	// CallSeconds is the part of Seconds in which calls to the vendor were under way.
 	CallSeconds float64 `json:"call_seconds"`
 	// InactivePolicy is what becomes of people outside the active statuses (R2):

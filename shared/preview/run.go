@@ -26,6 +26,7 @@ type Env struct {
 	Ledger    pipeline.Ledger
 	Records   pipeline.Records
 	Connector pipeline.Connector
+	Secrets   pipeline.Secrets // of the key by which erased people are known
 	Now       func() time.Time // nil: time.Now
 	Fetches   int              // calls for rows under way at once; 0: 4
 }
@@ -79,6 +80,9 @@ func Run(ctx context.Context, env Env, req Request) (Report, error) {
 	if req.Type == run.Users || req.Type == run.Sponsors {
 		p.report.InactivePolicy = cmp.Or(tried.InactivePolicy, "cancel")
 	}
+	if p.erased, err = p.erasures(ctx); err != nil {
+		return Report{}, err
+	}
 	if req.Type.IsPhotos() {
 		err = p.pictures(ctx)
 	} else {
@@ -89,6 +93,14 @@ func Run(ctx context.Context, env Env, req Request) (Report, error) {
 	}
 	p.report.Seconds = env.Now().Sub(p.began).Seconds()
 	return p.report, nil
+}
+
+// erasures are those who must stay out of everything that is of attendees.
+func (p *previewer) erasures(ctx context.Context) (pipeline.Erasures, error) {
+	if s := p.req.Type.Stream(); s != run.Attendees && s != run.UserPhotosStream {
+		return pipeline.Erasures{}, nil
+	}
+	return pipeline.ReadErasures(ctx, p.env.Ledger.Items, p.env.Secrets, p.kept)
 }
 
 // over is the connection with the settings of the request in the place of its own.
@@ -123,6 +135,7 @@ type previewer struct {
 	reads   []mapping.Read
 	columns *book
 	found   []found
+	erased  pipeline.Erasures
 	report  Report
 
 	sponsors levels

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type sampler struct {
 	event  stova.Event
 	form   []stova.Question
 	tracks []stova.Track
-	ids    []string
+	ids    []string // without those of erased people
+	listed int      // ids that were listed
 	noID   int
 	whole  bool // ids is all that is listed
 	failed int  // rows that could not be read
@@ -57,7 +59,7 @@ func (s *sampler) read(ctx context.Context) error {
 	s.rejectNoID()
 	if p.report.Sampled < p.req.Sample && !s.whole {
 		p.warn(run.Warning{Code: warnShort, Message: fmt.Sprintf("%s: %d of %d rows were found among the first %d that the vendor lists; a larger --sample looks at more",
-			p.req.Type, p.report.Sampled, p.req.Sample, len(s.ids))})
+			p.req.Type, p.report.Sampled, p.req.Sample, s.listed)})
 	}
 	return nil
 }
@@ -77,7 +79,7 @@ func (s *sampler) rare() bool { return s.p.req.Type != run.Users && s.stream == 
 // bound is how many rows are looked at, at most, for a sample.
 func (s *sampler) bound() int {
 	if s.stream != run.Attendees {
-		return s.p.req.Sample
+		return s.p.req.Sample + 20 // some may be gone since they were listed
 	}
 	return min(max(5*s.p.req.Sample, 100), 3*MaxSample)
 }
@@ -133,15 +135,18 @@ func (s *sampler) list(ctx context.Context, most int) error {
 	if err != nil {
 		return err
 	}
-	s.ids, s.noID = l.IDs, l.NoID
+	s.noID = l.NoID
 	s.whole = len(l.IDs)+l.NoID < most
+	s.listed = len(l.IDs)
+	s.ids = slices.DeleteFunc(l.IDs, s.p.erased.Has)
+	s.p.report.KeptOut = s.listed - len(s.ids)
 	return nil
 }
 
 // listMore lists again, up to the bound, and reports whether that brought more.
 func (s *sampler) listMore(ctx context.Context) (bool, error) {
 	had := len(s.ids)
-	if s.whole || had+s.noID >= s.bound() {
+	if s.whole || s.listed+s.noID >= s.bound() {
 		return false, nil
 	}
 	err := s.list(ctx, s.bound())

@@ -54,7 +54,7 @@ func edges() map[string][]string {
 		s + "store":           {s + "awscall", s + "fault", s + "mapping", s + "pipeline", s + "run"},
 		// The only wiring.
 		s + "app": {
-			s + "awscall", s + "config", s + "cost", s + "fault", s + "local", s + "mapping", s + "metric", s + "object", s + "photo",
+			s + "awscall", s + "config", s + "cost", s + "erase", s + "fault", s + "local", s + "mapping", s + "metric", s + "object", s + "photo",
 			s + "pipeline", s + "preview", s + "queue", s + "run", s + "secret", s + "store", s + "stova",
 		},
 		"functions/*": {s + "app", s + "queue", s + "run"},

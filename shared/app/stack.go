@@ -28,6 +28,7 @@ import (
 
 	"stovasync/shared/awscall"
 	settings "stovasync/shared/config"
+	"stovasync/shared/erase"
 	"stovasync/shared/fault"
 	"stovasync/shared/secret"
 )
@@ -41,6 +42,8 @@ type Stack struct {
 	invoker *lambda.Client
 	poll    time.Duration
 	settled func(done, all int)
+
+	versions erase.Versions // of the bucket's objects
 }
 
 // StackOptions change what OpenStack would choose. The zero value is good.
@@ -81,6 +84,7 @@ func OpenStack(ctx context.Context, stack string, o StackOptions) (*Stack, error
 	a.Steps.Log = cmp.Or(o.Log, slog.Default())
 	return &Stack{
 		App: a, d: d, invoker: lambda.NewFromConfig(cfg), poll: cmp.Or(o.Poll, 2*time.Second), settled: o.Settled,
+		versions: versionsOf(cfg, d.Resources),
 	}, nil
 }
 

@@ -109,11 +109,10 @@ func (s *Steps) reports(ctx context.Context, tr TypeRun) ([]PageReport, error) {
 	}
 	var all []PageReport
 	for _, p := range pages {
-		if p.Report == "" || p.State != run.PageDone {
+		if p.State != run.PageDone {
 			continue
 		}
-		var r PageReport
-		ok, err := getJSON(ctx, s.Objects, p.Report, &r)
+		r, ok, err := s.report(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -122,6 +121,22 @@ func (s *Steps) reports(ctx context.Context, tr TypeRun) ([]PageReport, error) {
 		}
 	}
 	return all, nil
+}
+
+// report reads what a page had to tell. An erasure gives a report another key
+// and then deletes the old one: the page is asked again.
+func (s *Steps) report(ctx context.Context, p Page) (r PageReport, ok bool, err error) {
+	for p.Report != "" {
+		if ok, err = getJSON(ctx, s.Objects, p.Report, &r); ok || err != nil {
+			return r, ok, err
+		}
+		now, _, err := s.Ledger.Page(ctx, p.Run, p.Type, p.Name)
+		if err != nil || now.Report == p.Report {
+			return r, false, err // it has expired
+		}
+		p = now
+	}
+	return r, false, nil
 }
 
 // moveCursor moves the type's cursor, forward only, if no page failed, and

@@ -346,3 +346,31 @@ func yieldAll[T any](ctx context.Context, all []T, yield func(T, error) bool) {
 		}
 	}
 }
+
+// Erase deletes records wholly and says how many there were, as the adapters do.
+func (s memoryRecords) Erase(ctx context.Context, connection string, t run.DataType, ids []string) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	n := 0
+	for _, id := range ids {
+		if _, ok := s.m.records[partition(connection, t)][id]; ok {
+			delete(s.m.records[partition(connection, t)], id)
+			n++
+		}
+	}
+	return n, nil
+}
+
+// Create keeps a key under a name that has none, and reports whether it did.
+func (s memorySecrets) Create(ctx context.Context, name, key string) (bool, error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	if _, held := s.m.secrets[name]; held {
+		return false, ctx.Err()
+	}
+	s.m.secrets[name] = key
+	return true, ctx.Err()
+}

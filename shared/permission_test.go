@@ -115,7 +115,7 @@ func objects() map[entry][]string {
 		"pipeline.Steps.rawChain":      {"/raw/*"},
 		"pipeline.Steps.dropRaw":       {"/raw/*"},
 		"pipeline.Steps.putReport":     {"/reports/*"},
-		"pipeline.Steps.reports":       {"/reports/*"},
+		"pipeline.Steps.report":        {"/reports/*"},
 		"pipeline.Steps.holds":         pictures,
 		"pipeline.gallery.keep":        pictures,
 	}

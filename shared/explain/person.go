@@ -75,6 +75,12 @@ func (w *walk) compared(tr *mapping.TraceResult) {
 func (w *walk) moved(tr *mapping.TraceResult, twin pipeline.Record, other run.DataType) {
 	own := tr.Result.Outcome != mapping.NotOwn
 	switch {
+	case !own && w.there() && w.statusProtected():
+		w.info("R6", "its category has changed, but fp_status is protected (R19): the record stays %s", w.record.Status)
+		w.tell("R19", "fp_status is protected, so the record of before stays %s", w.record.Status)
+	case !own && w.there() && w.record.Status != "cancelled":
+		w.info("R6", "its category has changed: the next run that reads it ends this record")
+		w.tell("R6", "the next run that reads it ends this record")
 	case !own && w.there():
 		w.info("R6", "its category has changed: this record was ended as %s by run %s, and the attendee lives on among the %s", w.record.Status, w.record.Run, other)
 		w.tell("R6", "the record of before was ended as %s when the category changed", w.record.Status)
@@ -99,10 +105,18 @@ func (w *walk) activity(tr *mapping.TraceResult) {
 		return
 	}
 	w.info("R1", "registrationstatus is %s, not one of %s: not active", status, set)
+	kept := w.there() && w.statusProtected()
+	if kept {
+		w.tell("R19", "fp_status is protected, so it stays %s", w.record.Status)
+	}
 	w.tell("R1", "registrationstatus is %s, not one of %s", status, set)
 	stored := map[string]string{"cancel": "cancelled", "hide": "hidden"}[tr.Policy]
 	if stored == "" {
 		w.stop("R2", "registrationstatus is %s, not one of %s (R1), and inactivePolicy is skip: such people are left out", status, set)
+		return
+	}
+	if kept {
+		w.info("R2", "inactivePolicy is %s: it would be stored as %s, were fp_status not protected (R19)", tr.Policy, stored)
 		return
 	}
 	w.info("R2", "inactivePolicy is %s: it is stored as %s", tr.Policy, stored)

@@ -43,8 +43,8 @@ func (w *walk) row(ctx context.Context) error {
 	if w.req.Type == run.Sessions {
 		w.slot()
 	}
-	w.unchanged()
 	w.protected()
+	w.unchanged()
 	w.removal()
 	w.fields()
 	return w.lost(ctx)
@@ -82,11 +82,15 @@ func (w *walk) listed(id string) {
 	switch {
 	case last.listed:
 		w.pass("listed", "run %s listed it among %s %s at %s", last.run.ID, number(len(last.plan.All)), stream, clock(last.plan.ListedAt))
-	case w.there():
+	case w.record.ID != "":
 		w.info("listed", "run %s did not list it among %s %s at %s: the vendor has it no longer", last.run.ID, number(len(last.plan.All)), stream, clock(last.plan.ListedAt))
 	case w.past.live != nil && w.past.live.known:
 		w.stop("listed", "the vendor has it now, but run %s did not list it at %s: the next run reads it", last.run.ID, clock(last.plan.ListedAt))
 		w.out.Next = w.command("sync", w.conn.Name)
+	case slices.ContainsFunc(w.past.plans, func(s sight) bool { return s.listed }):
+		i := slices.IndexFunc(w.past.plans, func(s sight) bool { return s.listed })
+		w.stop("listed", "run %s listed it at %s, and the newer run %s at %s did not: the vendor has it no longer",
+			w.past.plans[i].run.ID, clock(w.past.plans[i].plan.ListedAt), last.run.ID, clock(last.plan.ListedAt))
 	default:
 		w.stop("listed", "no run has listed it: run %s at %s listed %s %s, and %s is not among them", last.run.ID, clock(last.plan.ListedAt), number(len(last.plan.All)), stream, id)
 	}
@@ -223,9 +227,9 @@ func (w *walk) report(ctx context.Context, s sight, id string) error {
 	i := slices.IndexFunc(r.Rejects, func(x run.Reject) bool { return x.ID == id })
 	switch {
 	case i >= 0 && r.Rejects[i].Code == string(fault.RowPoison):
-		w.stop("R17", "%s (%s): it is left out alone, the rest of page %s is stored, and every next run tries it again", r.Rejects[i].Reason, r.Rejects[i].Code, s.page.Name)
+		w.stop("R17", "%s: %s; it is left out alone, the rest of page %s is stored, and every next run tries it again", r.Rejects[i].Code, r.Rejects[i].Reason, s.page.Name)
 	case i >= 0 && w.past.row.Body == nil:
-		w.stop(ruleOf(r.Rejects[i].Code), "%s (%s)", r.Rejects[i].Reason, r.Rejects[i].Code)
+		w.stop(ruleOf(r.Rejects[i].Code), "%s: %s", r.Rejects[i].Code, r.Rejects[i].Reason)
 	case w.req.Type.IsPhotos(): // their pages have a size of their own
 	default:
 		w.pass("R17", "its page held %d rows, of at most %d (pageSize)", s.page.Rows, w.conn.PageSize)
@@ -283,7 +287,7 @@ func (w *walk) open(t run.DataType) (m *mapping.Mapper, row mapping.Row, err err
 		w.info("mapping", "settings, mapping or form have changed since run %s: what follows is what they make of the row now; the next run reads every row again", w.past.of.run.ID)
 	}
 	if row, err = m.Row(t.Stream(), w.past.row.Body); err != nil {
-		w.stop("row", "the vendor's row is not a JSON object (%s)", fault.StovaBody)
+		w.stop("row", "%s: the vendor's row is not a JSON object", fault.StovaBody)
 		return nil, row, nil
 	}
 	return m, row, nil
@@ -301,7 +305,7 @@ func (w *walk) filter(tr *mapping.TraceResult) {
 		w.stop("filter", "%s is false of it (%s)", f.Expression, columnWords(f.Columns))
 	}
 	if r := tr.Result.Reject; r != nil && r.Code == string(fault.RowNoID) {
-		w.stop("id", "%s (%s)", r.Reason, r.Code)
+		w.stop("id", "%s: %s", r.Code, r.Reason)
 	}
 }
 

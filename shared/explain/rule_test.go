@@ -99,15 +99,15 @@ func seededCases() map[string]seeded {
 		},
 		"R7: a session without an end is rejected": {
 			edit: talk(session, func(s *stovatest.Session) { s.End = "" }),
-			of:   run.Sessions, id: session, rule: "R7", result: "stop", decided: "R7", says: []string{"the session has no end", "ROW_NO_TIMES", "(R7)"},
+			of:   run.Sessions, id: session, rule: "R7", result: "stop", decided: "R7", says: []string{"the session has no end", "ROW_NO_TIMES: ", "(R7)"},
 		},
 		"R7: a session that loses its times keeps its record": {
 			steps: then(run.Full, talk(session, func(s *stovatest.Session) { s.NoStart = true })),
-			of:    run.Sessions, id: session, rule: "R7", result: "stop", decided: "R7", stored: true, state: "active", says: []string{"Stored as active", "no start", "(R7)"},
+			of:    run.Sessions, id: session, rule: "R7", result: "stop", decided: "R7", stored: true, state: "active", says: []string{"Stored as active", ", and left as it was: ROW_NO_TIMES: the session has no start (R7)"},
 		},
 		"R8: a zero date counts as absent": {
 			edit: talk(session, func(s *stovatest.Session) { s.Date = "0000-00-00" }),
-			of:   run.Sessions, id: session, rule: "R8", result: "info", decided: "R7", says: []string{"sessiondate holds a zero date (R8)"},
+			of:   run.Sessions, id: session, rule: "R8", result: "info", decided: "R7", says: []string{"sessiondate holds a zero date, see R8 (R7)"},
 		},
 		"R9: without a title there are no master sessions": {
 			yaml: "mapping:\n  sessions: {in_slot: in_slot}\n", edit: twoAtOnce,
@@ -189,7 +189,7 @@ func seededCases() map[string]seeded {
 				w.twin.Edit(func(e *stovatest.Event) { e.Person(user).Company = "Elsewhere"; e.Touch(user) })
 				w.sync(run.Incremental)
 			},
-			of: run.Users, id: user, rule: "R19", result: "info", decided: "R18", stored: true, state: "active", says: []string{"company (R19)"},
+			of: run.Users, id: user, rule: "R19", result: "info", decided: "R19", stored: true, state: "active", says: []string{"company (R19)", "(R18)"},
 		},
 		"R20: a tombstone says when it was removed": {
 			steps: func(w *world) {

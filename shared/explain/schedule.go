@@ -28,8 +28,8 @@ func (w *walk) schedule(ctx context.Context) error {
 	if err := w.pick(ctx, attendee, parent); err != nil {
 		return err
 	}
-	w.unchanged()
 	w.protected()
+	w.unchanged()
 	w.removal()
 	w.fields()
 	if w.record.ID != "" || len(w.out.Related) > 0 {

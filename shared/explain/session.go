@@ -53,9 +53,9 @@ func (w *walk) times(tr *mapping.TraceResult) {
 	case r != nil && r.Code == string(fault.RowNoTimes):
 		why := r.Reason
 		if len(zeros) > 0 {
-			why += ": " + strings.Join(zeros, ", ") + " holds a zero date (R8)"
+			why += ", since " + strings.Join(zeros, ", ") + " holds a zero date, see R8"
 		}
-		w.stop("R7", "%s (%s)", why, r.Code)
+		w.stop("R7", "%s: %s", r.Code, why)
 	case tr.Result.Outcome == mapping.Mapped:
 		w.pass("R7", "it has a start and an end")
 	}

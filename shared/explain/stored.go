@@ -70,6 +70,9 @@ func (w *walk) protectedNames() []string {
 	return slices.Compact(names)
 }
 
+// statusProtected reports whether the sync leaves the record's status alone.
+func (w *walk) statusProtected() bool { return slices.Contains(w.protectedNames(), statusField) }
+
 // protected tells which fields the sync leaves alone (R19).
 func (w *walk) protected() {
 	bySettings, byRecord := w.conn.Protect[w.req.Type][w.out.ID], w.record.Protect
@@ -86,8 +89,8 @@ func (w *walk) protected() {
 		w.info("R19", "the record's own fp_protect names %s: no sync changes that", strings.Join(byRecord, ", "))
 	}
 	names := w.protectedNames()
-	if slices.Contains(names, statusField) {
-		w.info("R19", "fp_status is protected: the record stays %s, whatever the vendor says", w.out.State)
+	if w.statusProtected() {
+		w.info("R19", "fp_status is protected: a record that is there keeps its status, whatever the vendor says")
 	}
 	w.tell("R19", "protected, and so left as stored: %s", strings.Join(names, ", "))
 }

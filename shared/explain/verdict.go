@@ -49,6 +49,22 @@ func (w *walk) meant() string {
 	}
 }
 
+// link leads from what is stored to why. A run that could not store what it
+// read left the record as it was.
+func (w *walk) link() string {
+	newest := ""
+	for _, s := range w.past.plans {
+		if s.page.Name != "" {
+			newest = s.run.ID
+			break
+		}
+	}
+	if w.reason != "" && newest != "" && newest != w.record.Run && w.out.Photo == nil {
+		return ", and left as it was: "
+	}
+	return ": "
+}
+
 // storedVerdict is the verdict on a record that is there: who wrote it, what
 // keeps it as it is now, and the rules worth knowing.
 func (w *walk) storedVerdict() string {
@@ -78,7 +94,7 @@ func (w *walk) storedVerdict() string {
 		w.out.DecidedBy = storedRule
 	}
 	if len(parts) > 0 {
-		b.WriteString(": " + strings.Join(parts, "; "))
+		b.WriteString(w.link() + strings.Join(parts, "; "))
 	}
 	b.WriteString(".")
 	return b.String()

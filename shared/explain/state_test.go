@@ -1,0 +1,363 @@
+package explain_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"stovasync/shared/explain"
+	"stovasync/shared/pipeline"
+	"stovasync/shared/run"
+	"stovasync/shared/stova/stovatest"
+)
+
+func newcomer(id string) func(*stovatest.Event) {
+	return func(e *stovatest.Event) {
+		p := *e.Person(user)
+		p.ID = id
+		e.People = append(e.People, &p)
+		e.Touch(id)
+	}
+}
+
+// stateCases are what may become of a row beside what the numbered rules say.
+func stateCases() map[string]seeded {
+	return map[string]seeded{
+		"an id that no run has listed": {
+			of: run.Users, id: "900000001", rule: "listed", result: "stop", decided: "listed", says: []string{"Not stored: no run has listed it", "listed 14 attendees", "(listed)"},
+		},
+		"an id one slip away suggests the right one": {
+			of: run.Users, id: "80000001", rule: "listed", result: "stop", decided: "listed", says: []string{"near it: 800000001"},
+		},
+		"a session's id without its key suggests those with one": {
+			of: run.Sessions, id: "60001", rule: "listed", result: "stop", decided: "listed", says: []string{"near it: 60001_1"},
+		},
+		"a session asked as a user is an id of sessions": {
+			of: run.Users, id: session, rule: "listed", result: "stop info", decided: "listed", says: []string{"it is an id of sessions"},
+		},
+		"nothing was read yet": {
+			steps: func(*world) {}, of: run.Users, id: user, rule: "listed", result: "stop", decided: "listed", says: []string{"no run has read users of this connection yet"},
+		},
+		"who registered after the newest run is read by the next": {
+			steps: func(w *world) { w.sync(run.Full); w.twin.Edit(newcomer("800000099")) },
+			of:    run.Users, id: "800000099", rule: "listed", result: "stop", decided: "listed", says: []string{"the vendor has it now, but run ", "the next run reads it"},
+		},
+		"who was listed before and is gone": {
+			yaml: "filters: {users: company == \"\"}\n", steps: then(run.Full, func(e *stovatest.Event) { e.Remove(user) }),
+			of: run.Users, id: user, rule: "listed", result: "stop", decided: "listed", says: []string{"the vendor has it no longer"},
+		},
+		"a page that failed names its cause and the redrive": {
+			steps: func(w *world) {
+				w.twin.Fault(stovatest.Fault{Kind: stovatest.ServerError, Endpoint: "getAttendee"})
+				w.sync(run.Full, run.Users)
+			},
+			of: run.Users, id: user, rule: "page", result: "stop", decided: "page", says: []string{"page 1 of run ", "failed: STOVA_SERVER", "stovasync redrive summit --run "},
+		},
+		"a page that failed leaves an older record": {
+			steps: func(w *world) {
+				w.sync(run.Full)
+				w.twin.Fault(stovatest.Fault{Kind: stovatest.ServerError, Endpoint: "getAttendee"})
+				w.sync(run.Full, run.Users)
+			},
+			of: run.Users, id: user, rule: "R17", result: "info", decided: "page", stored: true, state: "active", says: []string{", and left as it was: page 1 of run "},
+		},
+		"a list that failed leaves nothing to read": {
+			steps: func(w *world) {
+				w.twin.Fault(stovatest.Fault{Kind: stovatest.Error, Endpoint: "listAttendees", Key: "accountid"})
+				w.sync(run.Full, run.Users)
+			},
+			of: run.Users, id: user, rule: "listed", result: "stop", decided: "listed", says: []string{"has not listed them: it is failed: STOVA_"},
+		},
+		"a filter keeps a row out": {
+			yaml: "filters: {users: fname == \"Nobody\"}\n",
+			of:   run.Users, id: user, rule: "filter", result: "stop", decided: "filter", says: []string{`fname == "Nobody" is false of it`, "(filter)"},
+		},
+		"a filter that does not fit rejects": {
+			yaml: "filters: {users: int(fname) > 3}\n",
+			of:   run.Users, id: user, rule: "filter", result: "stop", decided: "filter", says: []string{"neither true nor false"},
+		},
+		"a type that is switched off is not read": {
+			yaml: "dataTypes: [users]\n", of: run.Sessions, id: session, rule: "type", result: "stop", decided: "type", says: []string{"sessions is not among the connection's data types"},
+		},
+		"a type that was switched off keeps its records": {
+			steps: func(w *world) { w.sync(run.Full); w.put("dataTypes: [users]\n") },
+			of:    run.Sessions, id: session, rule: "type", result: "stop", decided: "type", stored: true, state: "active", says: []string{"Stored as active", "(type)"},
+		},
+		"a filter that came later is told from the row that was read before": {
+			steps: func(w *world) { w.sync(run.Full); w.put("filters: {users: fname == \"Nobody\"}\n") },
+			of:    run.Users, id: user, rule: "mapping", result: "info", decided: "filter", stored: true, state: "active", says: []string{"(filter)"},
+		},
+		"a schedule row waits for a session that is not stored": {
+			edit: person(user, func(p *stovatest.Person) { p.Picks = []stovatest.Pick{{SessionID: "69999", Key: "1"}} }),
+			of:   run.Schedule, id: user + "_69999_1", rule: "pending", result: "stop", decided: "pending", says: []string{"it waits for sessions 69999_1, which is not stored"},
+		},
+		"a schedule row waits for its user as well": {
+			edit:  person(user, func(p *stovatest.Person) { p.Picks = []stovatest.Pick{{SessionID: "60001", Key: "1"}} }),
+			steps: func(w *world) { w.sync(run.Full, run.Schedule) },
+			of:    run.Schedule, id: user + "_" + session, rule: "pending", result: "stop", decided: "pending", says: []string{"it waits for users " + user + " and sessions " + session},
+		},
+		"a schedule row of a pick": {
+			edit: person(user, func(p *stovatest.Person) { p.Picks = []stovatest.Pick{{SessionID: "60001", Key: "1"}} }),
+			of:   run.Schedule, id: user + "_" + session, rule: "pick", result: "pass", decided: "stored", stored: true, state: "active",
+		},
+		"a session that was not picked": {
+			edit: person(user, func(p *stovatest.Person) { p.Picks = nil }),
+			of:   run.Schedule, id: user + "_" + session, rule: "pick", result: "stop", decided: "pick", says: []string{"has not picked this session; the picks are none"},
+		},
+		"a pick that is gone is unregistered": {
+			edit:  person(user, func(p *stovatest.Person) { p.Picks = []stovatest.Pick{{SessionID: "60001", Key: "1"}} }),
+			steps: then(run.Full, person(user, func(p *stovatest.Person) { p.Picks = nil })),
+			of:    run.Schedule, id: user + "_" + session, rule: "pick", result: "info", decided: "pick", stored: true, state: "cancelled", says: []string{"so the row is unregistered (pick)"},
+		},
+		"the row of an inactive attendee is unregistered": {
+			edit: person(user, func(p *stovatest.Person) {
+				p.Status, p.Picks = "Cancelled", []stovatest.Pick{{SessionID: "60001", Key: "1"}}
+			}),
+			of: run.Schedule, id: user + "_" + session, rule: "R1", result: "info", decided: "R1", stored: true, state: "cancelled", says: []string{"so it is unregistered (R1)"},
+		},
+		"an attendee asked for in the schedule gives the rows": {
+			edit: person(user, func(p *stovatest.Person) { p.Picks = []stovatest.Pick{{SessionID: "60001", Key: "1"}} }),
+			of:   run.Schedule, id: user, rule: "id", result: "stop", decided: "id", says: []string{"its schedule rows are " + user + "_" + session},
+		},
+		"a hidden session": {
+			edit: talk(session, func(s *stovatest.Session) { s.Hidden = true }),
+			of:   run.Sessions, id: session, rule: "status", result: "info", decided: "status", stored: true, state: "hidden", says: []string{" is 0 (status)"},
+		},
+		"a deleted presenter": {
+			edit: func(e *stovatest.Event) { e.Speaker("9001").Deleted = true },
+			of:   run.Presenters, id: "9001", rule: "status", result: "info", decided: "status", stored: true, state: "hidden", says: []string{"deleted is 1 (status)"},
+		},
+		"a picture that the vendor does not have": {
+			edit: func(e *stovatest.Event) { e.BreakPicture(e.Person(user).Photo, "404") },
+			of:   run.UserPhotos, id: user, rule: "photo", result: "stop", decided: "photo", stored: true, state: "active", says: []string{"The picture is missing", "404 (photo)"},
+		},
+		"a picture that is none": {
+			edit: func(e *stovatest.Event) { e.BreakPicture(e.Person(user).Photo, "html") },
+			of:   run.UserPhotos, id: user, rule: "photo", result: "stop", decided: "photo", stored: true, state: "active", says: []string{"The picture is rejected"},
+		},
+		"only active owners have pictures": {
+			edit: person(user, func(p *stovatest.Person) { p.Status = "Cancelled" }),
+			of:   run.UserPhotos, id: user, rule: "owner", result: "stop", decided: "owner", says: []string{"the record of users is cancelled"},
+		},
+		"a picture of nobody": {
+			of: run.UserPhotos, id: "80000001", rule: "owner", result: "stop", decided: "owner", says: []string{"users holds no record 80000001", "near it: 800000001"},
+		},
+		"a presenter's picture": {
+			of: run.PresenterPhotos, id: "9001", rule: "photo", result: "pass", decided: "R14", stored: true, state: "active", says: []string{"The picture is stored"},
+		},
+		"a level is made of the first sponsor that has it": {
+			of: run.SponsorLevels, id: "platinum", rule: "R4", result: "pass", decided: "R4", stored: true, state: "active", says: []string{"that of " + sponsor + " came first"},
+		},
+		"a level that no sponsor has suggests the others": {
+			of: run.SponsorLevels, id: "platinun", rule: "R4", result: "stop", decided: "R4", says: []string{"no sponsor that was read has this level", "near it: platinum"},
+		},
+		"the one level of sponsors without any": {
+			edit: func(e *stovatest.Event) {
+				for _, p := range e.People {
+					p.Subcategory = ""
+				}
+			},
+			of: run.SponsorLevels, id: "sponsor", rule: "R4", result: "info", decided: "R4", stored: true, state: "active", says: []string{"no sponsor had a level value"},
+		},
+		"an id that is no master's": {
+			of: run.Sessions, id: "slot_7", rule: "R10", result: "stop", decided: "R10", says: []string{"slot_900100001_ and its start"},
+		},
+	}
+}
+
+func TestEveryStateIsExplained(t *testing.T) {
+	t.Parallel()
+	for name, c := range stateCases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, c.yaml, c.edit)
+			if c.steps == nil {
+				w.sync(run.Full)
+			} else {
+				c.steps(w)
+			}
+			check(t, c, w.explain(c.of, c.id))
+		})
+	}
+}
+
+func TestAnErasedPersonIsToldNothingOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", person(user, func(p *stovatest.Person) { p.Picks = []stovatest.Pick{{SessionID: "60001", Key: "1"}} }))
+	w.sync(run.Full)
+	w.erased = user
+	for of, id := range map[run.DataType]string{run.Users: user, run.Sponsors: user, run.UserPhotos: user, run.Schedule: user + "_" + session} {
+		want := explain.Explanation{Connection: "summit", Type: of, ID: id, Verdict: "Kept out by an erase.", DecidedBy: "erased", Source: "none",
+			Rules: []explain.Rule{{Rule: "erased", Name: "erased", Result: "stop", Why: "kept out by an erase"}}}
+		if diff := cmp.Diff(want, w.explain(of, id)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", of, diff)
+		}
+	}
+	if x := w.explain(run.Users, other); !x.Stored {
+		t.Errorf("somebody else is %q", x.Verdict)
+	}
+}
+
+func TestTheRowIsAskedForOnlyWhereNoRawPageHoldsIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", nil)
+	w.sync(run.Full)
+	calls := w.twin.Total()
+	x := w.explain(run.Users, user)
+	if x.Source != "raw page" || w.twin.Total() != calls {
+		t.Errorf("with the raw page: source %q, %d calls", x.Source, w.twin.Total()-calls)
+	}
+
+	gone := newWorld(t, "rawRetentionDays: 0\n", nil)
+	gone.sync(run.Full)
+	gone.twin.Edit(func(e *stovatest.Event) { e.Person(user).Company = "Elsewhere" })
+	fetched := len(gone.twin.Fetched("getAttendee"))
+	x = gone.ask(explain.Request{Type: run.Users, ID: user, NoFetch: true})
+	if x.Source != "none" || !x.Stored || len(gone.twin.Fetched("getAttendee")) != fetched || !strings.Contains(whyOf(x, "row"), "--no-fetch forbids") {
+		t.Errorf("without a raw page and without asking: source %q, stored %v, %q", x.Source, x.Stored, whyOf(x, "row"))
+	}
+	if f, ok := field(x, "company"); !ok || f.Stored == nil || f.Value != nil {
+		t.Errorf("the stored company is not told: %+v", f)
+	}
+	x = gone.explain(run.Users, user)
+	if n := len(gone.twin.Fetched("getAttendee")) - fetched; x.Source != "vendor" || n != 1 {
+		t.Errorf("without a raw page: source %q, %d calls for the row", x.Source, n)
+	}
+	if results(x, "R4") != "pass" || !strings.Contains(x.Verdict, "the vendor's row has changed since (R18)") {
+		t.Errorf("the live row is not followed: %s", x.Verdict)
+	}
+	if f, _ := field(x, "company"); f.Value != "E…e" || f.Stored == nil || f.Note != "the record holds another value" {
+		t.Errorf("company: %+v", f)
+	}
+}
+
+func TestAVendorThatDoesNotAnswerIsNoError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "rawRetentionDays: 0\n", nil)
+	w.sync(run.Full)
+	if err := w.twin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	x := w.explain(run.Users, user)
+	if !x.Stored || x.Source != "none" || !strings.Contains(whyOf(x, "row"), "STOVA_") {
+		t.Errorf("source %q, stored %v, row: %q", x.Source, x.Stored, whyOf(x, "row"))
+	}
+}
+
+func whyOf(x explain.Explanation, rule string) string {
+	for _, r := range x.Rules {
+		if r.Rule == rule {
+			return r.Why
+		}
+	}
+	return ""
+}
+
+func TestTheRunAndPageOfARecordAreNamed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "pageSize: 5\n", nil)
+	first := w.sync(run.Full)
+	w.twin.Edit(func(e *stovatest.Event) { e.Person(user).Company = "Elsewhere"; e.Touch(user) })
+	second := w.sync(run.Incremental)
+	x := w.explain(run.Users, lastUser)
+	if x.Run != first.Run || x.Page != "3" || x.Fetched == nil || x.Fetched.Run != first.Run || x.Fetched.Page != "3" || x.Listed == nil || x.Listed.Run != second.Run {
+		t.Errorf("%s: run %s page %s, fetched %+v, listed %+v", lastUser, x.Run, x.Page, x.Fetched, x.Listed)
+	}
+	if x = w.explain(run.Users, user); x.Run != second.Run || x.Page != "1" || x.Fetched.Run != second.Run {
+		t.Errorf("%s: run %s page %s, fetched %+v", user, x.Run, x.Page, x.Fetched)
+	}
+	// Seven more runs that do not read it, and the old full run is still found.
+	for range 7 {
+		w.sync(run.Incremental)
+	}
+	if x = w.explain(run.Users, lastUser); x.Run != first.Run || x.Page != "3" || x.Source != "raw page" {
+		t.Errorf("after many runs: run %s page %s from %s", x.Run, x.Page, x.Source)
+	}
+}
+
+func TestARestKeepsItsName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", nil)
+	v := w.sync(run.Full, run.Users)
+	l, o := w.app.Steps.Ledger, w.app.Steps.Objects
+	tr, _, err := l.TypeRun(t.Context(), v.Run, run.Users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, ok, err := pipeline.PlanOf(t.Context(), o, tr)
+	if err != nil || !ok || pipeline.PageWith(plan, user) != "1" || pipeline.PageWith(plan, "1") != "" {
+		t.Fatalf("the plan: %v %v, page %q", ok, err, pipeline.PageWith(plan, user))
+	}
+	p, ok, err := pipeline.SettledPage(t.Context(), l, o, tr, "1", user)
+	if err != nil || !ok || p.Name != "1" || p.State != run.PageDone {
+		t.Errorf("page %q, %v %v", p.Name, ok, err)
+	}
+	if _, ok, err := pipeline.SettledPage(t.Context(), l, o, tr, "9", user); err != nil || ok {
+		t.Errorf("a page that is not there: %v %v", ok, err)
+	}
+}
+
+// The names and values of people are in no answer; ids are.
+func TestNothingOfAPersonIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "filters: {users: company != \"Elsewhere\"}\n", nil)
+	w.sync(run.Full)
+	for _, p := range w.event.People {
+		for _, of := range []run.DataType{run.Users, run.Sponsors, run.UserPhotos, run.Schedule} {
+			doc, err := json.Marshal(w.explain(of, p.ID))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, secret := range []string{p.FirstName + " ", p.LastName, p.Email, p.Company, p.JobTitle, p.MobilePhone, p.Photo, w.event.Key} {
+				if secret != "" && len(secret) > 3 && strings.Contains(string(doc), secret) {
+					t.Errorf("%s %s: a value of the person is told", of, p.ID)
+				}
+			}
+		}
+	}
+}
+
+func TestFieldsNameTheirColumns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "mapping:\n  users:\n    photo: responses.photo\n    shirt: responses[\"7051\"]\n    years: int(company)\n", nil)
+	w.sync(run.Full)
+	x := w.explain(run.Users, user)
+	shirt, _ := field(x, "shirt")
+	want := explain.Field{Field: "shirt", Expression: `responses["7051"]`, Columns: []explain.Column{{Expression: `responses["7051"]`, Value: shirt.Value}}, Value: shirt.Value}
+	if diff := cmp.Diff(want, shirt); diff != "" || shirt.Value == nil {
+		t.Errorf("shirt (-want +got):\n%s", diff)
+	}
+	if years, _ := field(x, "years"); years.Value != nil || !strings.Contains(years.Note, "does not fit") || results(x, "mapping") != "info" {
+		t.Errorf("years: %+v, mapping %q", years, results(x, "mapping"))
+	}
+	if fname, ok := field(x, "fname"); !ok || !fname.Default || len(fname.Columns) != 1 {
+		t.Errorf("fname: %+v", fname)
+	}
+	if object, ok := field(x, "photo_object"); !ok || object.Expression != "" || object.Value == nil {
+		t.Errorf("photo_object: %+v", object)
+	}
+}
+
+func TestUnknownThingsAreErrorsOnlyWhereNothingCouldBeSaid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", nil)
+	s := w.app.Steps
+	env := explain.Env{Ledger: s.Ledger, Records: s.Records, Objects: s.Objects, Connector: s.Connector, Now: time.Now, Self: "./sync"}
+	if _, err := explain.Explain(t.Context(), env, explain.Request{Connection: "sumit", Type: run.Users, ID: user}); err == nil || !strings.Contains(err.Error(), "CONFIG_INVALID") {
+		t.Errorf("an unknown connection: %v", err)
+	}
+	if _, err := explain.Explain(t.Context(), env, explain.Request{Connection: "summit", Type: "people", ID: user}); err == nil {
+		t.Error("an unknown type is no error")
+	}
+	x, err := explain.Explain(t.Context(), env, explain.Request{Connection: "summit", Type: run.Users, ID: " " + user + " "})
+	if err != nil || x.ID != user || x.Next != "./sync sync summit --type users" {
+		t.Errorf("an unknown id: %v, %+v", err, x)
+	}
+	if !slices.ContainsFunc(x.Rules, func(r explain.Rule) bool { return r.Rule == "R11" }) {
+		t.Error("the settings are not told")
+	}
+}

@@ -90,3 +90,16 @@ func fold(text string) string {
 		return "…"
 	})
 }
+
+// mend says how what failed with an error is brought to a good end: the error's
+// own next step.
+func mend(text string) string {
+	_, next, _ := strings.Cut(text, "; ")
+	if next == "" {
+		return "redrive it; if it fails again, see the log"
+	}
+	return next
+}
+
+// errorPage is where the project's pages say more of a code.
+func errorPage(code string) string { return "docs/errors.md#" + strings.ToLower(code) }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,18 +17,19 @@ import (
 )
 
 // filterFlags pick failures; failed and redrive take the same.
-type filterFlags struct{ cause, dataType, run string }
+type filterFlags struct{ cause, dataType, run, page string }
 
 func (f *filterFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.cause, "cause", "", "only those with this error code, such as STOVA_SERVER")
 	cmd.Flags().StringVar(&f.dataType, "type", "", "only those of this data type")
 	cmd.Flags().StringVar(&f.run, "run", "", "only those of this run")
+	cmd.Flags().StringVar(&f.page, "page", "", "only this page of that --type and --run")
 }
 
 // words are the flags as they were given.
 func (f filterFlags) words() string {
 	var given []string
-	for _, flag := range [...]struct{ name, value string }{{"--cause", f.cause}, {"--type", f.dataType}, {"--run", f.run}} {
+	for _, flag := range [...]struct{ name, value string }{{"--cause", f.cause}, {"--type", f.dataType}, {"--run", f.run}, {"--page", f.page}} {
 		if flag.value != "" {
 			given = append(given, flag.name+" "+flag.value)
 		}
@@ -36,8 +39,8 @@ func (f filterFlags) words() string {
 
 func (c *cli) filter(ctx context.Context, at *site, names []string, f filterFlags) (pipeline.Filter, error) {
 	cause, err := errorCode(f.cause)
-	out := pipeline.Filter{Cause: cause, Run: f.run}
-	if err != nil {
+	out := pipeline.Filter{Cause: cause, Run: f.run, Page: f.page}
+	if err := errors.Join(err, f.onePage()); err != nil {
 		return out, err
 	}
 	if len(names) > 0 {
@@ -54,6 +57,23 @@ func (c *cli) filter(ctx context.Context, at *site, names []string, f filterFlag
 		out.Type = t
 	}
 	return out, c.filterRun(ctx, at, out)
+}
+
+var pageName = regexp.MustCompile(`^[0-9]{1,6}(\.[0-9]{1,3})?$`)
+
+// onePage refuses a page that names none: pages have numbers within a type and
+// a run.
+func (f filterFlags) onePage() error {
+	switch {
+	case f.page == "":
+		return nil
+	case !pageName.MatchString(f.page):
+		return invalid("give a number as failed shows it, such as 3, or 3.1 for its first rest", "--page %q is no page", f.page)
+	case f.run == "" || f.dataType == "":
+		return invalid("add --run and --type", "--page %s needs the run and the type that it is a page of", f.page)
+	default:
+		return nil
+	}
 }
 
 // filterRun refuses a run that is not there, or is another connection's: that
@@ -89,53 +109,58 @@ func errorCode(word string) (string, error) {
 
 func (c *cli) failedCommand() *cobra.Command {
 	var f filterFlags
+	var ids bool
 	cmd := &cobra.Command{
 		Use:   "failed [NAME]",
 		Short: "List the pages and types that failed, by their cause",
 		Long: `Lists what was given up after all tries: pages of rows, and types that could not
-be listed or finished. They are grouped by cause. redrive re-runs them, once the
-cause is mended. With --json: a line each.`,
-		Example: "  stovasync failed summit\n  stovasync failed --cause STOVA_SERVER",
+be listed or finished. They are grouped by cause, with how to mend it. Of each
+page it says which rows it held, by their ids, and whether a later run has read
+them already (covered). redrive re-runs them, once the cause is mended. With
+--json: a line each, with all ids.`,
+		Example: "  stovasync failed summit\n  stovasync failed --cause STOVA_SERVER\n  stovasync failed summit --type users --ids",
 		Args:    between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(at *site) error { return c.failed(cmd.Context(), at, args, f) })
+			return c.with(cmd.Context(), func(at *site) error { return c.failed(cmd.Context(), at, args, f, ids) })
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&ids, "ids", false, "show all ids of each page, not only the first")
 	return cmd
 }
 
-func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlags) error {
-	filter, err := c.filter(ctx, at, names, f)
-	if err != nil {
-		return err
-	}
-	all, err := at.Steps.Failed(ctx, filter)
+// failedView is one failure as failed --json has it.
+type failedView struct {
+	pipeline.Failure
+	// Verdict is what a redrive would do, as redrive --dry-run says it.
+	Verdict string   `json:"verdict"`
+	IDs     []string `json:"ids,omitempty"` // of the rows that the page held
+	Mend    string   `json:"mend"`          // how the cause is mended
+	Docs    string   `json:"docs"`          // where more of it stands
+	Redrive string   `json:"redrive"`       // the command that re-runs exactly this one
+}
+
+func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlags, ids bool) error {
+	views, err := c.failures(ctx, at, names, f)
 	if err != nil {
 		return err
 	}
 	if c.json {
-		for _, x := range all {
-			x.At = whole(x.At)
-			if err := printJSON(c.out, x); err != nil {
+		for _, v := range views {
+			if err := printJSON(c.out, v); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	switch words := f.words(); {
-	case len(all) > 0:
-	case words != "":
-		return c.line("Nothing has failed that matches %s.", words)
-	default:
+	if len(views) == 0 {
+		if words := f.words(); words != "" {
+			return c.line("Nothing has failed that matches %s.", words)
+		}
 		return c.line("Nothing has failed.")
 	}
-	for _, group := range byCause(all, func(x pipeline.Failure) cause { return cause{text: x.Error} }) {
-		g := newGrid("connection", "run", "type", ">page", ">rows")
-		for _, x := range group.of {
-			g.row(x.Connection, x.Run, x.Type, cmp.Or(x.Page, "all"), rowsOf(x))
-		}
-		if err := errors.Join(c.line("%s", group.heading), g.print(c.out), c.gap()); err != nil {
+	for _, group := range byCause(views, func(v failedView) cause { return cause{text: v.Error} }) {
+		if err := c.printFailed(group, now(at), ids); err != nil {
 			return err
 		}
 	}
@@ -143,7 +168,120 @@ func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlag
 	if len(names) > 0 {
 		again = c.self() + " redrive " + names[0]
 	}
-	return c.line("When the cause is mended: %s", again)
+	return errors.Join(c.line("When the cause is mended: %s", again), c.line("Only the first of these: %s", views[0].Redrive))
+}
+
+// justOpened is how long a type that a redrive has opened is no news: its task waits.
+const justOpened = time.Minute
+
+// failures reads what failed, as it is shown. It reads only: on a stack too no
+// function is asked.
+func (c *cli) failures(ctx context.Context, at *site, names []string, f filterFlags) ([]failedView, error) {
+	filter, err := c.filter(ctx, at, names, f)
+	if err != nil {
+		return nil, err
+	}
+	all, err := at.Steps.Redrive(ctx, filter, true)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(r pipeline.Redriven) bool { return r.Opened && now(at).Sub(r.At) < justOpened })
+	failures := make([]pipeline.Failure, len(all))
+	for i, r := range all {
+		failures[i] = r.Failure
+	}
+	ids, err := pipeline.FailedIDs(ctx, at.Steps, failures)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]failedView, len(all))
+	for i, r := range all {
+		views[i] = failedView{
+			Failure: r.Failure, Verdict: r.Verdict, IDs: ids[r.Task()],
+			Mend: mend(r.Error), Docs: errorPage(r.Code), Redrive: c.redriveOnly(r.Failure),
+		}
+		views[i].At = whole(r.At)
+		if r.Verdict == pipeline.Sent {
+			views[i].Verdict = wouldBeSent
+		}
+	}
+	return views, nil
+}
+
+// redriveOnly is the command that re-runs exactly one failure.
+func (c *cli) redriveOnly(x pipeline.Failure) string {
+	f := filterFlags{dataType: string(x.Type), run: x.Run, page: x.Page}
+	return c.self() + " redrive " + x.Connection + " " + f.words()
+}
+
+// printFailed shows the failures of one cause.
+func (c *cli) printFailed(group alike[failedView], now time.Time, ids bool) error {
+	width := c.width()
+	g := newGrid("connection", "run", "type", ">page", ">rows", ">failed")
+	notes := make([][]string, len(group.of))
+	for i, v := range group.of {
+		g.row(v.Connection, v.Run, v.Type, cmp.Or(v.Page, "all"), rowsOf(v.Failure), ago(now.Sub(v.At)))
+		notes[i] = c.failedNotes(v, width, ids)
+	}
+	how := hang("  ", fmt.Sprintf("%s (%s)", mend(group.of[0].Error), errorPage(group.of[0].Code)), cmp.Or(width, usualWidth))
+	return errors.Join(c.line("%s", group.heading), c.line("%s", strings.Join(how, "\n")), c.gap(),
+		g.fit(width, "rows", "connection").printNoted(c.out, notes), c.gap())
+}
+
+// idsShown is how many ids of a page are told where not all are asked for.
+const idsShown = 5
+
+// failedNotes are what is to be said of a failure beside its row in the table.
+func (c *cli) failedNotes(v failedView, width int, all bool) []string {
+	var lines []string
+	if n := len(v.IDs); n > 0 {
+		shown, more := v.IDs, ""
+		if !all && n > idsShown+1 {
+			shown, more = v.IDs[:idsShown], fmt.Sprintf(" and %d more", n-idsShown)
+		}
+		lines = hang("  ids ", strings.Join(shown, ", ")+more, cmp.Or(width, usualWidth))
+	}
+	if note := c.verdictNote(v); note != "" {
+		lines = append(lines, hang("  ", note, cmp.Or(width, usualWidth))...)
+	}
+	return lines
+}
+
+func (c *cli) verdictNote(v failedView) string {
+	switch v.Verdict {
+	case pipeline.Covered:
+		return "A later run has already covered this page: redrive only marks it as done."
+	case pipeline.Superseded:
+		return "Only a new run mends a type of an older one: " + c.self() + " sync " + v.Connection
+	case pipeline.Removed:
+		return "Its connection was removed: redrive drops it."
+	default:
+		return ""
+	}
+}
+
+// now is the time by the clock of a target.
+func now(at *site) time.Time {
+	if at.Steps.Now == nil {
+		return time.Now()
+	}
+	return at.Steps.Now()
+}
+
+// ago says how long ago something was, in the one unit that matters.
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return "just now"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds ago", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh ago", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd ago", int(d.Hours()/24))
+	}
 }
 
 func (c *cli) line(format string, args ...any) error {
@@ -177,11 +315,14 @@ connection was removed (removed) is dropped.
 
 Exit codes: 0 nothing that was picked is left, 2 some of it has failed again, 1
 error, also when what goes on is not waited for any longer.`,
-		Example: "  stovasync redrive summit\n  stovasync redrive --cause STOVA_SERVER --dry-run\n  stovasync redrive --all",
-		Args:    between(0, "NAME"),
+		Example: `  stovasync redrive summit
+  stovasync redrive --cause STOVA_SERVER --dry-run
+  stovasync redrive summit --run 20310304T090000Z-3f2a0b1c --type users --page 3
+  stovasync redrive --all`,
+		Args: between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && f == (filterFlags{}) && !all {
-				return invalid("name a connection, filter with --cause, --type or --run, or say --all", "redrive without a filter would re-run every failure")
+				return invalid("name a connection, filter with --cause, --type, --run or --page, or say --all", "redrive without a filter would re-run every failure")
 			}
 			if all && (len(args) > 0 || f != (filterFlags{})) {
 				return invalid("leave out either --all or the rest", "--all re-runs every failure of every connection, but %s picks some", strings.Join(append(args, strings.Fields(f.words())...), " "))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,11 @@ func printJSON(w io.Writer, v any) error {
 
 // grid is a table that reads well without colour, on a screen and in a pipe.
 // A heading that begins with > is of a column of numbers.
-type grid struct{ t table.Writer }
+type grid struct {
+	t        table.Writer
+	headings []string
+	columns  []table.ColumnConfig
+}
 
 func newGrid(headings ...string) grid {
 	t := table.NewWriter()
@@ -36,20 +41,53 @@ func newGrid(headings ...string) grid {
 	t.SetStyle(style)
 	t.SuppressTrailingSpaces()
 	row := make(table.Row, len(headings))
-	var columns []table.ColumnConfig
+	g := grid{t: t, columns: make([]table.ColumnConfig, len(headings))}
 	for i, h := range headings {
 		name, number := strings.CutPrefix(h, ">")
 		row[i] = name
+		g.headings = append(g.headings, strings.TrimSpace(name))
+		g.columns[i] = table.ColumnConfig{Number: i + 1}
 		if number {
-			columns = append(columns, table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight})
+			g.columns[i].Align, g.columns[i].AlignHeader = text.AlignRight, text.AlignRight
 		}
 	}
 	t.AppendHeader(row)
-	t.SetColumnConfigs(columns)
-	return grid{t}
+	t.SetColumnConfigs(g.columns)
+	return g
+}
+
+// fit hides as many of the columns with these headings, one after the other,
+// as it takes to make the table as narrow as width; 0 is any width. It is
+// called when all rows are there.
+func (g grid) fit(width int, drop ...string) grid {
+	for _, heading := range drop {
+		if width <= 0 || text.LongestLineLen(g.t.Render()) <= width {
+			break
+		}
+		if i := slices.Index(g.headings, heading); i >= 0 {
+			g.columns[i].Hidden = true
+			g.t.SetColumnConfigs(g.columns)
+		}
+	}
+	return g
 }
 
 func (g grid) row(cells ...any) { g.t.AppendRow(cells) }
+
+// printNoted prints the table with lines of notes below each of its rows, one
+// list of them for each row.
+func (g grid) printNoted(w io.Writer, notes [][]string) error {
+	const head = 2 // the headings and the line below them
+	var lines []string
+	for i, line := range strings.Split(g.t.Render(), "\n") {
+		lines = append(lines, line)
+		if n := i - head; n >= 0 && n < len(notes) {
+			lines = append(lines, notes[n]...)
+		}
+	}
+	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
+	return err
+}
 
 func (g grid) print(w io.Writer) error {
 	_, err := fmt.Fprintln(w, g.t.Render())
@@ -116,6 +154,14 @@ func stamp(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02 15:04:05")
+}
+
+// minute writes a moment as lists show it.
+func minute(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04")
 }
 
 // whole is a time as our JSON has it: the ledger's are as fine as its clock.

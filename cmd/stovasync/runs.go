@@ -19,7 +19,7 @@ func (c *cli) runsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "runs [NAME]",
 		Short:   "List the runs, newest first",
-		Long:    "Lists the runs of a connection, or of all, removed ones too, newest first. `runs show` tells\nmore of one. With --json: a line each.\n\nOn aws:STACK it also wakes a run in which nothing has moved for a minute: tasks\nthat were lost are sent again, and in the end failed.",
+		Long:    "Lists the runs of a connection, or of all, removed ones too, newest first, with\nwhat they stored (new, changed) and how many pages and types of them have\nfailed. `runs show` tells more of one. On a narrow screen some columns are left\nout. With --json: a line each.\n\nOn aws:STACK it also wakes a run in which nothing has moved for a minute: tasks\nthat were lost are sent again, and in the end failed.",
 		Example: "  stovasync runs summit --limit 5\n  stovasync runs show 20310304T090000Z-3f2a0b1c",
 		Args:    between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +40,7 @@ func (c *cli) runs(ctx context.Context, at *site, names []string, limit int) err
 		return err
 	}
 	c.wake(ctx, at, all)
-	g := newGrid("run", "connection", "state", "mode", ">API calls", ">took")
+	g := newGrid("run", "connection", "state", "mode", "started", ">new", ">changed", ">failed", ">API calls", ">took")
 	for _, r := range all {
 		v, _, err := at.Steps.Summary(ctx, r)
 		if err != nil {
@@ -53,16 +53,42 @@ func (c *cli) runs(ctx context.Context, at *site, names []string, limit int) err
 			}
 			continue
 		}
-		g.row(v.Run, v.Connection, v.State, v.Mode, v.APICalls, seconds(v.Seconds))
+		n := tallied(v)
+		g.row(v.Run, v.Connection, v.State, v.Mode, minute(v.Started), n.New, n.Changed, n.failed, v.APICalls, seconds(v.Seconds))
 	}
 	switch {
 	case c.json:
 		return nil
+	case len(all) == 0 && len(names) > 0:
+		return c.line("No runs of %s yet. Start one: %s sync %s", names[0], c.self(), names[0])
 	case len(all) == 0:
-		_, err = fmt.Fprintf(c.out, "No runs yet. Start one: %s sync NAME\n", c.self())
-		return err
+		return c.line("No runs yet. Start one: %s sync NAME", c.self())
 	}
-	return g.print(c.out)
+	// A run's id tells when it started, and runs show tells the rest.
+	drop := []string{"API calls", "mode", "took", "started", "connection", "changed", "new", "failed", "state"}
+	if len(names) > 0 {
+		drop = []string{"API calls", "mode", "connection", "took", "started", "changed", "new", "failed", "state"}
+	}
+	return g.fit(c.width(), drop...).print(c.out)
+}
+
+// tally is what a run came to, over all its types: its counts, and how many
+// pages and types of it have failed.
+type tally struct {
+	run.Counts
+	failed int
+}
+
+func tallied(v pipeline.RunView) tally {
+	var sum tally
+	for _, tv := range v.Types {
+		sum.Counts = sum.Plus(tv.Counts)
+		sum.failed += tv.Pages.Failed
+		if tv.State == run.Failed {
+			sum.failed++
+		}
+	}
+	return sum
 }
 
 // wake repairs what has come to rest. Who may only read sees the runs all the same.
@@ -112,11 +138,28 @@ func (c *cli) newestRuns(ctx context.Context, at *site, names []string, limit in
 	return all[:min(limit, len(all))], nil
 }
 
+const showLong = `Shows one run with its types, every page as a letter, what its pages hold of
+what the vendor lists, rejected rows with the reason, warnings, and what it
+cost. Rows are named by their ids only. The name of a connection stands for its
+newest run.
+
+Each page is . when nothing of it had changed, + when something was written, R
+when it was not done at the first try, S when it took so long that a rest was
+handed on as a page of its own (3.1 after 3), F when it failed, _ when it is not
+settled yet, and o when none of its rows were this type's or a later run has
+done its work.`
+
+// runDetail is a run as runs show --json has it.
+type runDetail struct {
+	pipeline.RunView
+	Grid []pipeline.TypeGrid `json:"grid"`
+}
+
 func (c *cli) showRunCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "show RUN",
 		Short:   "Show one run: its types, pages, rejects, warnings and cost",
-		Long:    "Shows one run with its types and pages, every rejected row with the reason, the\nwarnings and what it cost. Rows are named by their ids only. The name of a\nconnection stands for its newest run.",
+		Long:    showLong,
 		Example: "  stovasync runs show 20310304T090000Z-3f2a0b1c\n  stovasync runs show summit",
 		Args:    exactly("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -140,9 +183,18 @@ func (c *cli) showRun(ctx context.Context, at *site, id string) error {
 	if err != nil {
 		return err
 	}
-	if c.json {
-		return printJSON(c.out, v)
+	grids, err := pipeline.GridOf(ctx, at.Steps, id)
+	if err != nil {
+		return err
 	}
+	if c.json {
+		return printJSON(c.out, runDetail{v, grids})
+	}
+	return c.printDetail(v, grids)
+}
+
+func (c *cli) printDetail(v pipeline.RunView, grids []pipeline.TypeGrid) error {
+	width := c.width()
 	title := fmt.Sprintf("%s\nConnection %s, started %s UTC, cost %s USD.\n", summary(v), v.Connection, stamp(v.Started), dollars(v.CostUSD))
 	if _, err := fmt.Fprintln(c.out, title); err != nil {
 		return err
@@ -159,10 +211,14 @@ func (c *cli) showRun(ctx context.Context, at *site, id string) error {
 			causes = append(causes, fmt.Sprintf("%s: %s", t, tv.Error))
 		}
 	}
-	if err := errors.Join(g.print(c.out), c.gap(), countsGrid(v).print(c.out)); err != nil {
+	counts := countsGrid(v).fit(width, "other", "filtered", "unchanged", "rejected", "read")
+	if err := errors.Join(g.fit(width, "mode", "API calls", "done").print(c.out), c.gap(), counts.print(c.out)); err != nil {
 		return err
 	}
-	return errors.Join(c.section("Causes", causes), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
+	within := cmp.Or(width, usualWidth) - len(sectionIndent)
+	pages := append(c.cellLines(grids, within), c.legend(within)...)
+	return errors.Join(c.section("Pages", pages), c.section("Rows", rowLines(grids, within)),
+		c.section("Causes", causes), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
 }
 
 // viewOf reads a run as it is shown.
@@ -181,15 +237,24 @@ func (c *cli) section(title string, lines []string) error {
 	if len(lines) == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(c.out, "\n%s:\n  %s\n", title, strings.Join(lines, "\n  "))
+	_, err := fmt.Fprintf(c.out, "\n%s:\n%s%s\n", title, sectionIndent, strings.Join(lines, "\n"+sectionIndent))
 	return err
 }
+
+// sectionIndent begins the lines of a section.
+const sectionIndent = "  "
+
+// rejectsShown is how many rejected rows are told on a screen.
+const rejectsShown = 40
 
 // rejectLines are the rejected rows, one a line: as a table the reasons would
 // not fit a screen.
 func rejectLines(rejects []run.Reject) []string {
 	var lines []string
-	for _, r := range rejects {
+	for i, r := range rejects {
+		if i == rejectsShown {
+			return append(lines, fmt.Sprintf("and %d more: --json shows all of them", len(rejects)-i))
+		}
 		lines = append(lines, fmt.Sprintf("%s %s  %s: %s", r.Type, cmp.Or(r.ID, "(no id)"), r.Code, r.Reason))
 	}
 	return lines

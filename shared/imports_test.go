@@ -39,6 +39,7 @@ func edges() map[string][]string {
 		s + "preview":               {s + "fault", s + "mapping", s + "photo", s + "pipeline", s + "run", s + "stova"},
 		s + "erase":                 {s + "fault", s + "pipeline", s + "run"},
 		s + "explain":               {s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "run", s + "stova"},
+		s + "report":                {s + "fault", s + "pipeline", s + "preview", s + "run"},
 		s + "pipeline/pipelinetest": {s + "fault", s + "pipeline", s + "run"},
 		// The template, for tests.
 		s + "template": nil,
@@ -59,7 +60,7 @@ func edges() map[string][]string {
 		},
 		"functions/*": {s + "app", s + "queue", s + "run"},
 		"cmd/*": {
-			s + "app", s + "config", s + "erase", s + "explain", s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "queue", s + "run", s + "stova", s + "stova/stovatest",
+			s + "app", s + "config", s + "erase", s + "explain", s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "queue", s + "report", s + "run", s + "stova", s + "stova/stovatest",
 		},
 	}
 }
@@ -76,6 +77,7 @@ func outside() map[string][]string {
 		"github.com/aws/aws-sdk-go-v2/service/lambda":         {"shared/app"},
 		"github.com/aws/aws-sdk-go-v2/service/cloudformation": {"shared/app", "shared/emulator"},
 		"modernc.org/sqlite":                                  {"shared/local"},
+		"github.com/xuri/excelize/v2":                         {"shared/report"},
 		"github.com/expr-lang/expr":                           {"shared/mapping"},
 	}
 }

@@ -220,7 +220,7 @@ Exit codes: 0 all complete, 2 finished with failed pages, 1 error or refused.`,
 	f.BoolVar(&c.json, "json", false, "print JSON and nothing else on standard output")
 	f.IntVar(&c.concurrency, "concurrency", 4, "calls under way at once")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "print what happens to standard error")
-	root.AddCommand(c.demoCommand(), c.twinCommand(), c.connectionsCommand(), c.checkCommand(), c.syncCommand(),
+	root.AddCommand(c.demoCommand(), c.twinCommand(), c.connectionsCommand(), c.checkCommand(), c.previewCommand(), c.syncCommand(),
 		c.runsCommand(), c.failedCommand(), c.redriveCommand(), c.explainCommand(), c.exportCommand())
 	return root
 }

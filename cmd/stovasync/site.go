@@ -8,6 +8,7 @@ import (
 	"stovasync/shared/app"
 	"stovasync/shared/config"
 	"stovasync/shared/pipeline"
+	"stovasync/shared/preview"
 )
 
 // site is an open target: the product on one family of adapters, and what each
@@ -30,6 +31,8 @@ type operator interface {
 	// come to an end, which need not be a good one. dry only says what would go.
 	// RUN_ACTIVE beside what was sent says that some of it is not waited for.
 	Redrive(ctx context.Context, f pipeline.Filter, dry bool) ([]pipeline.Redriven, error)
+	// Preview reads a sample of rows and reports what a sync would make of them.
+	Preview(ctx context.Context, e app.PreviewEvent) (preview.Report, error)
 	// Idle is RUN_ACTIVE while the connection is being synced.
 	Idle(ctx context.Context, connection string) error
 	// Wake repairs a run in which nothing moves, and reports whether there was one.

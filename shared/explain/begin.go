@@ -49,7 +49,7 @@ func (w *walk) load(ctx context.Context) error {
 	w.out.Stored = w.there()
 	w.out.State = w.record.Status
 	if !w.there() {
-		w.out.State, w.out.RemovedAt = removedState, w.record.RemovedAt
+		w.out.State, w.out.RemovedAt = removedState, whole(w.record.RemovedAt)
 	}
 	return nil
 }

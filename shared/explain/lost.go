@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
 
@@ -11,13 +12,25 @@ import (
 // been meant, and the type that it is an id of.
 func (w *walk) lost(ctx context.Context) error {
 	last, ok := w.past.last()
-	if w.record.ID != "" || ok && last.listed {
+	if w.record.ID != "" || ok && last.plan.Listed {
 		return nil
 	}
 	if ok {
-		w.out.Nearest = closest(w.out.ID, last.plan.All)
+		if err := w.near(w.out.ID, last.plan); err != nil {
+			return err
+		}
 	}
 	return w.otherTypes(ctx)
+}
+
+// near suggests listed ids that may have been meant.
+func (w *walk) near(id string, plan pipeline.PlanEntry) error {
+	all, err := plan.IDs()
+	if err != nil {
+		return fmt.Errorf("read the ids of run %s: %w", plan.Run, err)
+	}
+	w.out.Nearest = closest(id, all)
+	return nil
 }
 
 // otherTypes looks whether the id is one of another type.

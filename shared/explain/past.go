@@ -28,8 +28,7 @@ const (
 type sight struct {
 	run    pipeline.Run
 	tr     pipeline.TypeRun
-	plan   pipeline.Plan
-	listed bool          // in the plan's list
+	plan   pipeline.PlanEntry
 	page   pipeline.Page // that had it; Name "" when none had
 }
 
@@ -149,16 +148,15 @@ func (w *walk) candidates(ctx context.Context, wrote string) ([]pipeline.Run, er
 // sightOf looks an id up in the plan of a type run; planned is false when there is none.
 func (w *walk) sightOf(ctx context.Context, r pipeline.Run, tr pipeline.TypeRun, id string) (s sight, planned bool, err error) {
 	s = sight{run: r, tr: tr}
-	s.plan, planned, err = pipeline.PlanOf(ctx, w.env.Objects, tr)
+	s.plan, planned, err = pipeline.LookUp(ctx, w.env.Objects, tr, id)
 	if fault.IsPermanent(err) {
 		err, planned = nil, false // damaged: as if there were none
 	}
 	if err != nil || !planned {
 		return s, false, err
 	}
-	s.listed = slices.Contains(s.plan.All, id)
-	if name := pipeline.PageWith(s.plan, id); name != "" {
-		s.page, _, err = pipeline.SettledPage(ctx, w.env.Ledger, w.env.Objects, tr, name, id)
+	if s.plan.Page != "" {
+		s.page, _, err = pipeline.SettledPage(ctx, w.env.Ledger, w.env.Objects, tr, s.plan.Page, id)
 	}
 	return s, true, err
 }
@@ -184,7 +182,7 @@ func (w *walk) fetch(ctx context.Context, id string) error {
 }
 
 func (w *walk) rawOf(ctx context.Context, s sight, id string) (bool, error) {
-	raw, ok, err := pipeline.RawRowOf(ctx, w.env.Objects, s.plan, pipeline.PageWith(s.plan, id), id)
+	raw, ok, err := pipeline.RawRowOf(ctx, w.env.Objects, s.plan, id)
 	if err != nil || !ok {
 		return false, err
 	}
@@ -195,7 +193,7 @@ func (w *walk) rawOf(ctx context.Context, s sight, id string) (bool, error) {
 // ask reads the row from the vendor.
 func (w *walk) ask(ctx context.Context, id string, last sight) {
 	limit := liveTime
-	if !last.listed {
+	if !last.plan.Listed {
 		limit = liveUnlisted
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLive)

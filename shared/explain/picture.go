@@ -205,10 +205,9 @@ func (w *walk) nearOwners(ctx context.Context, of run.DataType) error {
 	if err != nil || got.Plan == "" {
 		return err
 	}
-	plan, ok, err := pipeline.PlanOf(ctx, w.env.Objects, pipeline.TypeRun{Plan: got.Plan})
+	plan, ok, err := pipeline.LookUp(ctx, w.env.Objects, pipeline.TypeRun{Plan: got.Plan}, w.out.ID)
 	if err != nil || !ok {
 		return err
 	}
-	w.out.Nearest = closest(w.out.ID, plan.All)
-	return nil
+	return w.near(w.out.ID, plan)
 }

@@ -80,19 +80,19 @@ func (w *walk) listed(id string) {
 		w.info("listed", "the newer run %s has not listed the %s: %s", tr.Run, stream, stateOf(tr))
 	}
 	switch {
-	case last.listed:
-		w.pass("listed", "run %s listed it among %s %s at %s", last.run.ID, number(len(last.plan.All)), stream, clock(last.plan.ListedAt))
+	case last.plan.Listed:
+		w.pass("listed", "run %s listed it among %s %s at %s", last.run.ID, number(last.plan.Size), stream, clock(last.plan.ListedAt))
 	case w.record.ID != "":
-		w.info("listed", "run %s did not list it among %s %s at %s: the vendor has it no longer", last.run.ID, number(len(last.plan.All)), stream, clock(last.plan.ListedAt))
+		w.info("listed", "run %s did not list it among %s %s at %s: the vendor has it no longer", last.run.ID, number(last.plan.Size), stream, clock(last.plan.ListedAt))
 	case w.past.live != nil && w.past.live.known:
 		w.stop("listed", "the vendor has it now, but run %s did not list it at %s: the next run reads it", last.run.ID, clock(last.plan.ListedAt))
 		w.out.Next = w.command("sync", w.conn.Name)
-	case slices.ContainsFunc(w.past.plans, func(s sight) bool { return s.listed }):
-		i := slices.IndexFunc(w.past.plans, func(s sight) bool { return s.listed })
+	case slices.ContainsFunc(w.past.plans, func(s sight) bool { return s.plan.Listed }):
+		i := slices.IndexFunc(w.past.plans, func(s sight) bool { return s.plan.Listed })
 		w.stop("listed", "run %s listed it at %s, and the newer run %s at %s did not: the vendor has it no longer",
 			w.past.plans[i].run.ID, clock(w.past.plans[i].plan.ListedAt), last.run.ID, clock(last.plan.ListedAt))
 	default:
-		w.stop("listed", "no run has listed it: run %s at %s listed %s %s, and %s is not among them", last.run.ID, clock(last.plan.ListedAt), number(len(last.plan.All)), stream, id)
+		w.stop("listed", "no run has listed it: run %s at %s listed %s %s, and %s is not among them", last.run.ID, clock(last.plan.ListedAt), number(last.plan.Size), stream, id)
 	}
 }
 
@@ -122,7 +122,7 @@ func stateOf(tr pipeline.TypeRun) string {
 // window tells what the newest run asked for (R16).
 func (w *walk) window() {
 	last, ok := w.past.last()
-	if !ok || !last.listed {
+	if !ok || !last.plan.Listed {
 		return
 	}
 	read, haveRead := w.past.fetched()
@@ -187,7 +187,7 @@ func (w *walk) failedPage(s sight) {
 	switch fault.Code(s.page.Code) {
 	case fault.StovaServer, fault.StovaTooLarge, fault.StovaTimeout:
 		advice := "set pageSize to 300"
-		if w.conn.PageSize <= 300 || len(s.plan.All) >= 6000 {
+		if w.conn.PageSize <= 300 || s.plan.Size >= 6000 {
 			advice = "ask the vendor's support"
 		}
 		w.info("R17", "the page held %d rows of at most %d (pageSize); below 6,000 attendees the remedy is pageSize 300, else the vendor's support: here, %s", s.page.Rows, w.conn.PageSize, advice)
@@ -283,7 +283,7 @@ func (w *walk) open(t run.DataType) (m *mapping.Mapper, row mapping.Row, err err
 	if m, err = pipeline.MapperFor(w.set, w.past.of.plan.Event); err != nil {
 		return nil, row, err
 	}
-	if !pipeline.SameSettings(w.conn, m, w.past.of.plan) {
+	if !pipeline.SameSettings(w.conn, m, w.past.of.plan.Plan) {
 		w.info("mapping", "settings, mapping or form have changed since run %s: what follows is what they make of the row now; the next run reads every row again", w.past.of.run.ID)
 	}
 	if row, err = m.Row(t.Stream(), w.past.row.Body); err != nil {

@@ -35,8 +35,8 @@ func (w *walk) schedule(ctx context.Context) error {
 	if w.record.ID != "" || len(w.out.Related) > 0 {
 		return nil
 	}
-	if last, ok := w.past.last(); ok && !last.listed {
-		w.out.Nearest = closest(attendee, last.plan.All)
+	if last, ok := w.past.last(); ok && !last.plan.Listed {
+		return w.near(attendee, last.plan)
 	}
 	return nil
 }

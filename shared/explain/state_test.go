@@ -1,9 +1,13 @@
 package explain_test
 
 import (
+	"context"
 	"encoding/json"
+	"io"
+	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -279,6 +283,72 @@ func TestTheRunAndPageOfARecordAreNamed(t *testing.T) {
 	}
 }
 
+// reads counts what is read of the ledger and of the objects.
+type reads struct {
+	pipeline.Items
+	pipeline.Objects
+	n atomic.Int64
+}
+
+func (r *reads) items() pipeline.Items     { return countedItems{r.Items, &r.n} }
+func (r *reads) objects() pipeline.Objects { return countedObjects{r.Objects, &r.n} }
+
+type countedItems struct {
+	pipeline.Items
+	n *atomic.Int64
+}
+
+func (c countedItems) Get(ctx context.Context, k pipeline.Key) (pipeline.Item, error) {
+	c.n.Add(1)
+	return c.Items.Get(ctx, k)
+}
+
+func (c countedItems) Query(ctx context.Context, q pipeline.Query) iter.Seq2[pipeline.Item, error] {
+	return func(yield func(pipeline.Item, error) bool) {
+		for it, err := range c.Items.Query(ctx, q) {
+			c.n.Add(1)
+			if !yield(it, err) {
+				return
+			}
+		}
+	}
+}
+
+type countedObjects struct {
+	pipeline.Objects
+	n *atomic.Int64
+}
+
+func (c countedObjects) Get(ctx context.Context, key string) (io.ReadCloser, error) {
+	c.n.Add(1)
+	return c.Objects.Get(ctx, key)
+}
+
+func TestWhatIsReadDoesNotGrowWithTheRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", nil)
+	s := w.app.Steps
+	count := func() int64 {
+		r := reads{Items: s.Ledger.Items, Objects: s.Objects}
+		env := explain.Env{Ledger: pipeline.Ledger{Items: r.items()}, Records: s.Records, Objects: r.objects(), Connector: s.Connector}
+		if _, err := explain.Explain(t.Context(), env, explain.Request{Connection: "summit", Type: run.Users, ID: user}); err != nil {
+			t.Fatal(err)
+		}
+		return r.n.Load()
+	}
+	w.sync(run.Full, run.Users)
+	for range 12 {
+		w.sync(run.Incremental, run.Users)
+	}
+	before := count()
+	for range 6 {
+		w.sync(run.Incremental, run.Users)
+	}
+	if after := count(); after > before || after > 40 {
+		t.Errorf("%d items and objects are read after 13 runs, %d after 19", before, after)
+	}
+}
+
 func TestARestKeepsItsName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", nil)
@@ -288,9 +358,15 @@ func TestARestKeepsItsName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, ok, err := pipeline.PlanOf(t.Context(), o, tr)
-	if err != nil || !ok || pipeline.PageWith(plan, user) != "1" || pipeline.PageWith(plan, "1") != "" {
-		t.Fatalf("the plan: %v %v, page %q", ok, err, pipeline.PageWith(plan, user))
+	plan, ok, err := pipeline.LookUp(t.Context(), o, tr, user)
+	if err != nil || !ok || plan.Page != "1" || !plan.Listed || plan.Size != 14 {
+		t.Fatalf("the plan: %v %v, page %q, listed %v of %d", ok, err, plan.Page, plan.Listed, plan.Size)
+	}
+	if ids, err := plan.IDs(); err != nil || len(ids) != 14 {
+		t.Errorf("%d ids, %v", len(ids), err)
+	}
+	if part, _, err := pipeline.LookUp(t.Context(), o, tr, user[1:]); err != nil || part.Listed || part.Page != "" {
+		t.Errorf("the end of an id is found: %v %q, %v", part.Listed, part.Page, err)
 	}
 	p, ok, err := pipeline.SettledPage(t.Context(), l, o, tr, "1", user)
 	if err != nil || !ok || p.Name != "1" || p.State != run.PageDone {

@@ -104,7 +104,7 @@ func (w *walk) removal() {
 		w.info("R20", "it was removed at %s; what is left is a tombstone, which expires 30 days later", clock(w.record.RemovedAt))
 	case strings.HasPrefix(w.record.ID, masterPrefix) && w.req.Type == run.Sessions:
 		w.pass("R20", "a master session goes with its group or setting, whatever removeOutdated says")
-	case !ok || last.listed || w.req.Type.IsPhotos() || w.req.Type == run.Schedule || w.req.Type == run.SponsorLevels:
+	case !ok || last.plan.Listed || w.req.Type.IsPhotos() || w.req.Type == run.Schedule || w.req.Type == run.SponsorLevels:
 		w.pass("R20", "nothing asks for its removal")
 	case w.conn.RemoveOutdated[w.req.Type]:
 		w.info("R20", "the vendor no longer lists it and removeOutdated is on for %s: it stays until a run removes it", w.req.Type)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -14,25 +15,58 @@ import (
 // What follows reads what a run has left, for those who ask why a record is as
 // it is. Functions of their own: no step calls them, so no function carries them.
 
-// PlanOf reads the plan of a type run; ok is false when it has made none, or
-// its object is gone.
-func PlanOf(ctx context.Context, o Objects, tr TypeRun) (p Plan, ok bool, err error) {
-	if tr.Plan == "" {
-		return Plan{}, false, nil
-	}
-	ok, err = getJSON(ctx, o, tr.Plan, &p)
-	return p, ok, err
+// PlanEntry is what a plan says of one id. A plan holds tens of thousands of
+// ids, and only those that are asked for are read.
+type PlanEntry struct {
+	// Plan is the plan without its ids: All and Pages are nil.
+	Plan
+	Listed bool   // All holds the id
+	Page   string // that was planned to read the id; "" when none was
+	Size   int    // how many ids All holds
+	all    json.RawMessage
 }
 
-// PageWith returns the page of a plan that holds an id, as it was planned; ""
-// when none does.
-func PageWith(p Plan, id string) string {
-	for i, ids := range p.Pages {
-		if slices.Contains(ids, id) {
-			return strconv.Itoa(i + 1)
-		}
+// IDs reads all listed ids.
+func (e PlanEntry) IDs() (ids []string, err error) {
+	if e.all != nil {
+		err = json.Unmarshal(e.all, &ids)
 	}
-	return ""
+	return ids, err
+}
+
+// LookUp looks an id up in the plan of a type run; ok is false when it has made
+// none, or its object is gone.
+func LookUp(ctx context.Context, o Objects, tr TypeRun, id string) (e PlanEntry, ok bool, err error) {
+	if tr.Plan == "" {
+		return e, false, nil
+	}
+	var raw struct {
+		Plan
+		All   json.RawMessage `json:"all"`
+		Pages json.RawMessage `json:"pages"`
+	}
+	if ok, err = getJSON(ctx, o, tr.Plan, &raw); err != nil || !ok {
+		return e, false, err
+	}
+	name, err := json.Marshal(id)
+	if err != nil {
+		return e, false, err
+	}
+	e = PlanEntry{Plan: raw.Plan, Listed: bytes.Contains(raw.All, name), all: raw.All}
+	if bytes.IndexByte(raw.All, '"') >= 0 {
+		e.Size = bytes.Count(raw.All, []byte(`","`)) + 1
+	}
+	if !bytes.Contains(raw.Pages, name) {
+		return e, true, nil
+	}
+	var pages [][]string
+	if err := json.Unmarshal(raw.Pages, &pages); err != nil {
+		return e, false, damaged(tr.Plan, err)
+	}
+	if i := slices.IndexFunc(pages, func(ids []string) bool { return slices.Contains(ids, id) }); i >= 0 {
+		e.Page = strconv.Itoa(i + 1)
+	}
+	return e, true, nil
 }
 
 // SettledPage returns the page of a type run that had an id in the end: the
@@ -70,9 +104,10 @@ type RawRow struct {
 	Poison    string          // the error code of a row whose call kept failing
 }
 
-// RawRowOf looks for an id in the raw page of a name and, where a rest was
-// handed on, in those of its rests. ok is false when none of them says anything of it.
-func RawRowOf(ctx context.Context, o Objects, p Plan, page, id string) (r RawRow, ok bool, err error) {
+// RawRowOf looks for an id in the raw page that was planned to read it and,
+// where a rest was handed on, in those of its rests. ok is false when none of them says anything of it.
+func RawRowOf(ctx context.Context, o Objects, p PlanEntry, id string) (r RawRow, ok bool, err error) {
+	page := p.Page
 	for range maxHops + 1 {
 		raw, there, err := getRaw(ctx, o, rawObject(p.Connection, p.Run, p.Stream, page))
 		if err != nil || !there {

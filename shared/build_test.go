@@ -35,7 +35,7 @@ func TestAWSFunctionsAreSmallAndTheSameFromEveryFolder(t *testing.T) {
 	defer cancel()
 	plain := copySource(t, filepath.Join(t.TempDir(), "plain"))
 	other := copySource(t, filepath.Join(t.TempDir(), "other folder"))
-	for _, name := range []string{"Fanout", "Worker", "Photo", "Redrive"} {
+	for _, name := range []string{"Fanout", "Worker", "Photo", "Preview", "Redrive"} {
 		a := buildFunction(ctx, t, plain, name)
 		b := buildFunction(ctx, t, other, name, "GOFLAGS=-tags=other -ldflags=-X=main.other=1", "GOARM64=v8.2,crypto", "PWD="+other, "USER=somebody", "TZ=Asia/Tokyo")
 		if a.sum != b.sum {
@@ -45,6 +45,9 @@ func TestAWSFunctionsAreSmallAndTheSameFromEveryFolder(t *testing.T) {
 			t.Errorf("%s: bootstrap has %d bytes, want less than %d", name, a.size, maxBootstrap)
 		}
 		t.Logf("%s: %d bytes", name, a.size)
+		for _, folder := range []string{a.dir, b.dir} {
+			isGosZones(t, filepath.Join(folder, "zoneinfo.zip"))
+		}
 		za, zb := zipLikeSAM(ctx, t, tools, a.dir), zipLikeSAM(ctx, t, tools, b.dir)
 		if !bytes.Equal(za, zb) {
 			t.Errorf("%s: two folders gave two zips, of %d and %d bytes", name, len(za), len(zb))
@@ -89,8 +92,36 @@ func copySource(t *testing.T, to string) string {
 	return to
 }
 
+// isGosZones sees that a file is the time zone database of the Go that builds,
+// readable by everybody: Lambda starts functions as a user of its own.
+func isGosZones(t *testing.T, name string) {
+	t.Helper()
+	root, err := exec.CommandContext(t.Context(), "go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := sumOf(t, filepath.Join(strings.TrimSpace(string(root)), "lib", "time", "zoneinfo.zip")), sumOf(t, name)
+	if want != got {
+		t.Errorf("%s is not Go's own: %x, want %x", name, got[:8], want[:8])
+	}
+	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("%s has the mode %v (%v)", name, info.Mode(), err)
+	}
+}
+
+// TestAWSABuildWithoutTimeZonesFails: a function without them would not start.
+func TestAWSABuildWithoutTimeZonesFails(t *testing.T) {
+	t.Parallel()
+	tool(t, "sam")
+	out := t.TempDir()
+	text, err := runTool(t, root(t), "make", "build-RedriveFunction", "ARTIFACTS_DIR="+out, "FUNCTION_ZONES="+filepath.Join(out, "none.zip"))
+	if err == nil || !strings.Contains(text, "there is no time zone database") {
+		t.Errorf("make without time zones: %v\n%s", err, text)
+	}
+}
+
 type built struct {
-	dir  string // holds the bootstrap and nothing else
+	dir  string // what is deployed
 	sum  [sha256.Size]byte
 	size int
 }

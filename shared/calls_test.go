@@ -207,6 +207,19 @@ func (r *reached) entries(adapters ...string) map[entry][]string {
 	return all
 }
 
+// callers lists who calls a method of an adapter from outside of its package.
+func (r *reached) callers(of entry) []entry {
+	found := map[entry]bool{}
+	for caller, callees := range r.edges {
+		for fn := range callees {
+			if entryOf(fn) == of && packageOf(caller) != packageOf(fn) {
+				found[entryOf(caller)] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
 // adapters are the packages that alone ask AWS for something.
 func adapters() []string { return []string{"store", "queue", "object", "secret"} }
 

@@ -121,7 +121,7 @@ func everyChoice(s subject) (p problems) {
 func outputsTell(s subject) (p problems) {
 	for _, name := range []string{
 		"RecordsStreamArn", "SchedulesDlqUrl", "WorkerFunction", "PhotoFunction", "RegularScheduleName", "FullScheduleName",
-		"FanoutLogGroup", "WorkerLogGroup", "PhotoLogGroup", "RedriveLogGroup", "DashboardName",
+		"FanoutLogGroup", "WorkerLogGroup", "PhotoLogGroup", "PreviewLogGroup", "RedriveLogGroup", "DashboardName",
 	} {
 		if s.plain.Outputs[name] == "" {
 			p.add("there is no output %s", name)
@@ -143,7 +143,8 @@ func outputsTell(s subject) (p problems) {
 		}
 		tables := map[string]string{"LedgerTable": d.LedgerTable, "RecordsTable": d.RecordsTable, "Bucket": d.Bucket,
 			"TasksQueue": d.TasksQueueURL, "PhotosQueue": d.PhotosQueueURL, "TasksDeadLetters": d.TasksDLQURL,
-			"PhotosDeadLetters": d.PhotosDLQURL, "FanoutFunction": d.FanoutFunction, "RedriveFunction": d.RedriveFunction}
+			"PhotosDeadLetters": d.PhotosDLQURL, "FanoutFunction": d.FanoutFunction, "PreviewFunction": d.PreviewFunction,
+			"RedriveFunction": d.RedriveFunction}
 		for id, value := range tables {
 			if st.Logical(value) != id {
 				p.add("the output for %s names %q", id, value)
@@ -223,8 +224,10 @@ func eventPromises() []promise {
 			}
 			return p
 		}},
-		{"Lambda does not repeat a redrive", func(s subject) (p problems) {
-			p.want("redrive's repetitions", invokeConfig(s.plain, "RedriveFunction")["MaximumRetryAttempts"], 0)
+		{"Lambda does not repeat what people start", func(s subject) (p problems) {
+			for _, id := range []string{"PreviewFunction", "RedriveFunction"} {
+				p.want(id+"'s repetitions", invokeConfig(s.plain, id)["MaximumRetryAttempts"], 0)
+			}
 			return p
 		}},
 		{"teams that start runs themselves have no schedule, nobody who may start runs, and no alarm that none did", func(s subject) (p problems) {
@@ -347,7 +350,7 @@ func functionPromises() []promise {
 				p.want(f.ID+"'s handler", f.Properties["Handler"], "bootstrap")
 				p.want(f.ID+"'s build", property(s.plain.Resources[f.ID].Rest, "Metadata", "BuildMethod"), "makefile")
 			}
-			p.want("the number of functions", len(s.plain.Functions()), 4)
+			p.want("the number of functions", len(s.plain.Functions()), 5)
 			return p
 		}},
 		{"functions are told the names of their own stack, what parameters say, and nothing else", environmentTells},
@@ -376,7 +379,7 @@ func functionPromises() []promise {
 			if err != nil {
 				return problems{err.Error()}
 			}
-			want := map[string]int{"FanoutFunction": 256, "WorkerFunction": 1024, "PhotoFunction": 768, "RedriveFunction": 256}
+			want := map[string]int{"FanoutFunction": 256, "WorkerFunction": 1024, "PhotoFunction": 768, "PreviewFunction": 512, "RedriveFunction": 256}
 			for _, f := range st.Functions() {
 				p.want(f.ID+"'s memory", f.MemorySize, want[f.ID])
 			}
@@ -744,7 +747,7 @@ func watched(s *template.Stack, metricName, parameter, dimension, statistic stri
 }
 
 func alarmPromises() []promise {
-	functions := []string{"FanoutFunction", "WorkerFunction", "PhotoFunction", "RedriveFunction"}
+	functions := []string{"FanoutFunction", "WorkerFunction", "PhotoFunction", "PreviewFunction", "RedriveFunction"}
 	return []promise{
 		{"every queue of dead letters has an alarm on its depth", func(s subject) problems {
 			return watched(s.plain, "AWS/SQS/ApproximateNumberOfMessagesVisible", "DeadLetterAlarm", "QueueName", "Maximum",

@@ -122,15 +122,17 @@ func TestAWSSAMBuildsWhatMakeBuilds(t *testing.T) {
 	if out, err := runTool(t, source, "make", "functions"); err != nil {
 		t.Fatalf("make functions: %v\n%s", err, out)
 	}
-	for _, name := range []string{"Fanout", "Worker", "Photo", "Redrive"} {
+	for _, name := range []string{"Fanout", "Worker", "Photo", "Preview", "Redrive"} {
 		folder := filepath.Join(source, ".aws-sam", "build", name+"Function")
 		files, err := os.ReadDir(folder)
-		if err != nil || len(files) != 1 {
+		if err != nil || len(files) != 2 {
 			t.Fatalf("sam build made %v of %s: %v", files, name, err)
 		}
-		bySAM, byMake := sumOf(t, filepath.Join(folder, "bootstrap")), sumOf(t, filepath.Join(source, "dist", name, "bootstrap"))
-		if bySAM != byMake {
-			t.Errorf("%s: sam build and make functions differ: %x, %x", name, bySAM, byMake)
+		for _, file := range []string{"bootstrap", "zoneinfo.zip"} {
+			bySAM, byMake := sumOf(t, filepath.Join(folder, file)), sumOf(t, filepath.Join(source, "dist", name, file))
+			if bySAM != byMake {
+				t.Errorf("%s: sam build and make functions differ in %s: %x, %x", name, file, bySAM, byMake)
+			}
 		}
 	}
 	deployedForm(t, filepath.Join(source, ".aws-sam", "build", "template.yaml"))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"time"
-	_ "time/tzdata" // the functions' runtime has no zone files
 
 	"github.com/aws/aws-lambda-go/events"
 

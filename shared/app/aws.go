@@ -28,9 +28,13 @@ import (
 const awsConcurrency = 4
 
 // New wires the AWS family from a function's environment. Clients are made
-// here, once, and live as long as the process.
+// here, once, and live as long as the process, as is the time zone database
+// that lies beside a function's program.
 func New(_ context.Context, lookup func(string) (string, bool)) (*App, error) {
 	began := time.Now()
+	if err := ownZones(); err != nil {
+		return nil, err
+	}
 	env, err := settings.Load(lookup)
 	if err != nil {
 		return nil, err

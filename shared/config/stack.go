@@ -14,6 +14,9 @@ type Deployment struct {
 
 	FanoutFunction  string // its name; it starts runs
 	RedriveFunction string // its name; it re-runs failures
+	// PreviewFunction is the name of the function that previews a sample of rows;
+	// "" of a stack that is older than it.
+	PreviewFunction string
 	// KMSKey is the customer's own key, which keys of connections are encrypted
 	// with too; "" for the account's default key.
 	KMSKey string
@@ -59,7 +62,7 @@ func ParseOutputs(stack string, given map[string]string) (Deployment, error) {
 		v, ok := given[outputs()[name]]
 		return v, ok
 	}}
-	d := Deployment{FanoutFunction: given["FanoutFunction"], RedriveFunction: given["RedriveFunction"], KMSKey: given["KmsKeyArn"]}
+	d := Deployment{FanoutFunction: given["FanoutFunction"], RedriveFunction: given["RedriveFunction"], PreviewFunction: given["PreviewFunction"], KMSKey: given["KmsKeyArn"]}
 	for _, v := range d.variables() {
 		*v.into = env.get(v.name)
 	}

@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding/charmap"
-
 	"stovasync/shared/fault"
 )
 
@@ -135,12 +133,7 @@ func (c *Client) read(ctx, own context.Context, resp *http.Response, buf *bytes.
 	}
 	if !utf8.Valid(buf.Bytes()) {
 		// encoding/json would put U+FFFD in silence (stova-api.md §11).
-		decoded, err := charmap.Windows1252.NewDecoder().Bytes(buf.Bytes())
-		if err != nil {
-			return &failure{kind: notJSON}
-		}
-		buf.Reset()
-		buf.Write(decoded)
+		fromWindows1252(buf)
 	}
 	trim(buf)
 	return nil

@@ -221,7 +221,7 @@ Exit codes: 0 all complete, 2 finished with failed pages, 1 error or refused.`,
 	f.IntVar(&c.concurrency, "concurrency", 4, "calls under way at once")
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "print what happens to standard error")
 	root.AddCommand(c.demoCommand(), c.twinCommand(), c.connectionsCommand(), c.checkCommand(), c.previewCommand(), c.syncCommand(),
-		c.runsCommand(), c.failedCommand(), c.redriveCommand(), c.explainCommand(), c.exportCommand())
+		c.runsCommand(), c.failedCommand(), c.redriveCommand(), c.explainCommand(), c.exportCommand(), c.eraseCommand())
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"stovasync/shared/app"
 	"stovasync/shared/config"
+	"stovasync/shared/erase"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/preview"
 )
@@ -33,6 +34,9 @@ type operator interface {
 	Redrive(ctx context.Context, f pipeline.Filter, dry bool) ([]pipeline.Redriven, error)
 	// Preview reads a sample of rows and reports what a sync would make of them.
 	Preview(ctx context.Context, e app.PreviewEvent) (preview.Report, error)
+	// Erasing returns the store as one from which people are erased. waiting is
+	// told why an erasure waits.
+	Erasing(waiting func(why string)) (erase.Store, error)
 	// Idle is RUN_ACTIVE while the connection is being synced.
 	Idle(ctx context.Context, connection string) error
 	// Wake repairs a run in which nothing moves, and reports whether there was one.

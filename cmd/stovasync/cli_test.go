@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -128,33 +127,6 @@ func TestCausesLeaveOutWhatOnlyFollows(t *testing.T) {
 	}}
 	if diff := cmp.Diff([]string{"STOVA_AUTH: refused", "STOVA_SERVER: down"}, causes(v)); diff != "" {
 		t.Errorf("causes (-want +got):\n%s", diff)
-	}
-}
-
-func TestExportedMembers(t *testing.T) {
-	t.Parallel()
-	at := time.Date(2031, 3, 4, 9, 0, 0, 5000, time.UTC)
-	r := pipeline.Record{
-		ID: "800000001", Type: "person", Status: "active", Owner: "global", Hash: "h", Run: "r", CreatedRun: "hidden",
-		UpdatedAt: at, FetchedAt: at, RemovedAt: at, Protect: []string{"company"},
-		Fields: map[string]any{"zeta": int64(5), "alpha": []string{"a & b", "c"}, "beta": true},
-	}
-	var names, cells []string
-	for _, m := range members(r) {
-		c, err := cell(m.value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names, cells = append(names, m.name), append(cells, c)
-	}
-	wantNames := []string{"fp_ext_id", "fp_type", "fp_status", "fp_owner", "content_hash", "updated_at", "run", "fp_protect", "removed_at", "alpha", "beta", "zeta"}
-	if diff := cmp.Diff(wantNames, names); diff != "" {
-		t.Errorf("names (-want +got):\n%s", diff)
-	}
-	stamp := "2031-03-04T09:00:00.000005000Z"
-	wantCells := []string{"800000001", "person", "active", "global", "h", stamp, "r", `["company"]`, stamp, `["a & b","c"]`, "true", "5"}
-	if diff := cmp.Diff(wantCells, cells); diff != "" {
-		t.Errorf("cells (-want +got):\n%s", diff)
 	}
 }
 

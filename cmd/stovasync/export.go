@@ -4,12 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
+	"iter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -70,14 +67,14 @@ func (c *cli) export(ctx context.Context, at *site, name, typeWord string, f exp
 		}
 		scan.Removed = true
 	}
-	// Records outlive their connection, so only an empty answer asks for it.
 	e := exporter{at: at, name: name, t: t, scan: scan, out: bufio.NewWriterSize(c.out, 1<<16)}
 	if f.format == "csv" {
 		err = e.csv(ctx)
 	} else {
 		err = e.lines(ctx)
 	}
-	if err == nil && e.n == 0 {
+	// Records outlive their connection, so only an empty answer asks for it.
+	if err == nil && !e.known {
 		_, err = c.connection(ctx, at, name)
 	}
 	return errors.Join(err, e.out.Flush())
@@ -101,148 +98,109 @@ type exporter struct {
 	t    run.DataType
 	scan pipeline.Scan
 	out  *bufio.Writer
-	n    int
+	// known says that there are records of that name.
+	known bool
+	line  []byte // the record under way
 }
 
-// member is one name of an exported object.
-type member struct {
-	name  string
-	value any
+func (e *exporter) records(ctx context.Context, s pipeline.Scan) iter.Seq2[*pipeline.Encoded, error] {
+	return pipeline.ScanEncoded(ctx, e.at.Steps.Records, e.name, e.t, s)
 }
 
 // envelope is the order of the names that every record has, as far as they
-// hold something (interface.md).
-func envelope(r pipeline.Record) []member {
-	all := []member{
-		{"fp_ext_id", r.ID}, {"fp_type", r.Type}, {"fp_status", r.Status}, {"fp_owner", r.Owner},
-		{"content_hash", r.Hash}, {"source_lastmodified", r.LastModified}, {"updated_at", instant(r.UpdatedAt)},
-		{"run", r.Run},
+// hold something (interface.md), with how each is written as JSON.
+func envelope() []column {
+	return []column{
+		{"fp_ext_id", func(b []byte, r *pipeline.Record) []byte { return appendText(b, r.ID) }},
+		{"fp_type", func(b []byte, r *pipeline.Record) []byte { return appendText(b, r.Type) }},
+		{"fp_status", func(b []byte, r *pipeline.Record) []byte { return appendText(b, r.Status) }},
+		{"fp_owner", func(b []byte, r *pipeline.Record) []byte { return appendText(b, r.Owner) }},
+		{"content_hash", func(b []byte, r *pipeline.Record) []byte { return appendText(b, r.Hash) }},
+		{"source_lastmodified", func(b []byte, r *pipeline.Record) []byte {
+			if r.LastModified == "" {
+				return b
+			}
+			return appendText(b, r.LastModified)
+		}},
+		{"updated_at", func(b []byte, r *pipeline.Record) []byte { return appendInstant(b, r.UpdatedAt) }},
+		{"run", func(b []byte, r *pipeline.Record) []byte { return appendText(b, r.Run) }},
+		{"fp_protect", func(b []byte, r *pipeline.Record) []byte {
+			if len(r.Protect) == 0 {
+				return b
+			}
+			return appendJSON(b, r.Protect)
+		}},
+		{"removed_at", func(b []byte, r *pipeline.Record) []byte { return appendInstant(b, r.RemovedAt) }},
 	}
-	if r.LastModified == "" {
-		all = slices.DeleteFunc(all, func(m member) bool { return m.name == "source_lastmodified" })
-	}
-	if len(r.Protect) > 0 {
-		all = append(all, member{"fp_protect", r.Protect})
-	}
-	if !r.RemovedAt.IsZero() {
-		all = append(all, member{"removed_at", instant(r.RemovedAt)})
-	}
-	return all
 }
 
-// instant writes a moment in RFC 3339, always as long, so that texts sort as
-// times do.
-func instant(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000Z07:00") }
-
-// members are all names of a record: the envelope, then its fields by name.
-func members(r pipeline.Record) []member {
-	all := envelope(r)
-	for _, name := range slices.Sorted(maps.Keys(r.Fields)) {
-		all = append(all, member{name, r.Fields[name]})
-	}
-	return all
+// column is one name of the envelope; value adds nothing where there is none.
+type column struct {
+	name  string
+	value func([]byte, *pipeline.Record) []byte
 }
 
+// appendInstant writes a moment in RFC 3339, always as long, so that texts sort
+// as times do.
+func appendInstant(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return b
+	}
+	return append(t.UTC().AppendFormat(append(b, '"'), "2006-01-02T15:04:05.000000000Z07:00"), '"')
+}
+
+// appendText quotes a text as JSON.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return appendJSON(b, s)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// appendJSON is JSON as people write it: & and < stay what they are.
+func appendJSON(b []byte, v any) []byte {
+	var doc bytes.Buffer
+	w := json.NewEncoder(&doc)
+	w.SetEscapeHTML(false)
+	_ = w.Encode(v) // texts and lists of them always encode
+	return append(b, bytes.TrimRight(doc.Bytes(), "\n")...)
+}
+
+// lines writes one JSON object for each record.
 func (e *exporter) lines(ctx context.Context) error {
-	for r, err := range e.at.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
+	columns := envelope()
+	for r, err := range e.records(ctx, e.scan) {
 		if err != nil {
 			return err
 		}
-		e.n++
-		if err := e.object(members(r)); err != nil {
+		e.known = true
+		if err := e.object(columns, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *exporter) object(all []member) error {
-	for i, m := range all {
-		doc, err := encode(m.value)
-		if err != nil {
-			return fmt.Errorf("encode %s: %w", m.name, err)
+func (e *exporter) object(columns []column, r *pipeline.Encoded) error {
+	b := append(e.line[:0], '{')
+	for _, c := range columns {
+		start := len(b)
+		b = append(append(append(b, '"'), c.name...), '"', ':')
+		named := len(b)
+		if b = c.value(b, &r.Record); len(b) == named {
+			b = b[:start]
+			continue
 		}
-		lead := ','
-		if i == 0 {
-			lead = '{'
-		}
-		if _, err := fmt.Fprintf(e.out, "%c%q:%s", lead, m.name, doc); err != nil {
-			return err
-		}
+		b = append(b, ',')
 	}
-	_, err := e.out.WriteString("}\n")
+	for _, f := range r.Values {
+		b = append(append(append(appendText(b, f.Name), ':'), f.JSON...), ',')
+	}
+	b[len(b)-1] = '}' // every record has an id
+	b = append(b, '\n')
+	e.line = b
+	_, err := e.out.Write(b)
 	return err
-}
-
-// encode is JSON as people write it: & and < stay what they are.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	w := json.NewEncoder(&b)
-	w.SetEscapeHTML(false)
-	if err := w.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
-}
-
-// csv reads the records twice: first for the names of the columns.
-func (e *exporter) csv(ctx context.Context) error {
-	columns, err := e.columns(ctx)
-	if err != nil || len(columns) == 0 {
-		return err
-	}
-	w := csv.NewWriter(e.out)
-	if err := w.Write(columns); err != nil {
-		return err
-	}
-	row := make([]string, len(columns))
-	for r, err := range e.at.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
-		if err != nil {
-			return err
-		}
-		clear(row)
-		for _, m := range members(r) {
-			i := slices.Index(columns, m.name)
-			if i < 0 {
-				continue // written after the columns were read
-			}
-			if row[i], err = cell(m.value); err != nil {
-				return err
-			}
-		}
-		e.n++
-		if err := w.Write(row); err != nil {
-			return err
-		}
-	}
-	w.Flush()
-	return w.Error()
-}
-
-func (e *exporter) columns(ctx context.Context) ([]string, error) {
-	var columns []string
-	fields := map[string]bool{}
-	for r, err := range e.at.Steps.Records.Scan(ctx, e.name, e.t, e.scan) {
-		if err != nil {
-			return nil, err
-		}
-		for _, m := range envelope(r) {
-			if !slices.Contains(columns, m.name) {
-				columns = append(columns, m.name)
-			}
-		}
-		for name := range r.Fields {
-			fields[name] = true
-		}
-	}
-	return append(columns, slices.Sorted(maps.Keys(fields))...), nil
-}
-
-// cell writes a value for CSV: a text as it is, everything else as JSON.
-func cell(v any) (string, error) {
-	if s, ok := v.(string); ok {
-		return s, nil
-	}
-	doc, err := encode(v)
-	return string(doc), err
 }

@@ -21,6 +21,11 @@ func TestRecords(t *testing.T) {
 	pipelinetest.Records(t, func(t *testing.T) pipeline.Records { return open(t, local.Options{}).Records() })
 }
 
+func TestEncodedRecords(t *testing.T) {
+	t.Parallel()
+	pipelinetest.Encoded(t, func(t *testing.T) pipeline.Records { return open(t, local.Options{}).Records() })
+}
+
 func TestObjects(t *testing.T) {
 	t.Parallel()
 	pipelinetest.Objects(t, func(t *testing.T) pipeline.Objects { return open(t, local.Options{}).Objects() })

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -31,15 +33,14 @@ func appendRecord(b []byte, r *pipeline.Record) ([]byte, error) {
 		b = appendList(append(b, `,"protect":`...), r.Protect)
 	}
 	b = append(b, `,"fields":{`...)
-	first := true
-	for name, v := range r.Fields {
-		if !first {
+	// In the order in which they are exported, which need not be made then.
+	for i, name := range slices.Sorted(maps.Keys(r.Fields)) {
+		if i > 0 {
 			b = append(b, ',')
 		}
-		first = false
 		b = append(appendString(b, name), ':')
 		var err error
-		if b, err = appendValue(b, v); err != nil {
+		if b, err = appendValue(b, r.Fields[name]); err != nil {
 			return nil, refuse("record %s: field %s: %w", r.ID, name, err)
 		}
 	}
@@ -123,6 +124,16 @@ type reader struct {
 // readRecord fills r from its document. Strings share the document's memory.
 func readRecord(doc string, r *pipeline.Record) error {
 	d := reader{s: doc}
+	d.record(r, func() {
+		r.Fields = make(map[string]any, 16)
+		d.object(func(name string) { r.Fields[name] = d.value() })
+	})
+	return d.err
+}
+
+// record reads the whole document, its fields by a function that knows what to
+// make of them.
+func (d *reader) record(r *pipeline.Record, fields func()) {
 	d.object(func(name string) {
 		switch name {
 		case "type":
@@ -145,8 +156,7 @@ func readRecord(doc string, r *pipeline.Record) error {
 		case "protect":
 			r.Protect = d.list()
 		case "fields":
-			r.Fields = make(map[string]any, 16)
-			d.object(func(name string) { r.Fields[name] = d.value() })
+			fields()
 		default:
 			d.fail()
 		}
@@ -154,7 +164,6 @@ func readRecord(doc string, r *pipeline.Record) error {
 	if d.s != "" {
 		d.fail()
 	}
-	return d.err
 }
 
 func (d *reader) fail() { d.s, d.err = "", errDocument }

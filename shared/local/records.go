@@ -179,31 +179,20 @@ func putRecords(t tx, part string, records []pipeline.Record) error {
 // Scan reads records in the byte order of their ids, a chunk at a time.
 func (s *Records) Scan(ctx context.Context, connection string, t run.DataType, sc pipeline.Scan) iter.Seq2[pipeline.Record, error] {
 	part := partition(connection, t)
-	query := `SELECT id, updated_at, removed_at, doc FROM records WHERE part = ? AND id >= ? AND id < ?
-		AND updated_at >= ? AND (? OR removed_at = 0) ORDER BY id LIMIT ?`
 	return func(yield func(pipeline.Record, error) bool) {
-		from := max(sc.Prefix, sc.After)
-		if sc.After != "" && from == sc.After {
-			from += "\x00" // the next possible id
-		}
-		for {
-			var records []pipeline.Record
-			err := s.db.view(ctx, "scan records of "+part, func() { records = nil }, func(rows *sql.Rows) error {
-				r, err := scanRecord(rows)
-				records = append(records, r)
-				return err
-			}, query, part, from, after(sc.Prefix), nanos(sc.Since), sc.Removed, chunk)
-			if err != nil {
-				yield(pipeline.Record{}, err)
-				return
-			}
-			for _, r := range records {
+		for rows, err := range s.chunks(ctx, part, sc) {
+			for i := range rows {
+				r := pipeline.Record{ID: rows[i].id, UpdatedAt: fromNanos(rows[i].updated), RemovedAt: fromNanos(rows[i].removed)}
+				if err = readRecord(rows[i].doc, &r); err != nil {
+					err = s.db.fail("scan records of "+part, err)
+					break
+				}
 				if !yield(r, nil) {
 					return
 				}
-				from = r.ID + "\x00"
 			}
-			if len(records) < chunk {
+			if err != nil {
+				yield(pipeline.Record{}, err)
 				return
 			}
 		}

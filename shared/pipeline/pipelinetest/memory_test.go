@@ -13,6 +13,11 @@ func TestMemoryItems(t *testing.T) {
 	pipelinetest.Items(t, func(*testing.T) pipeline.Items { return pipelinetest.NewMemory().Items() })
 }
 
+func TestMemoryEncodedRecords(t *testing.T) {
+	t.Parallel()
+	pipelinetest.Encoded(t, func(*testing.T) pipeline.Records { return pipelinetest.NewMemory().Records() })
+}
+
 func TestMemoryRecords(t *testing.T) {
 	t.Parallel()
 	pipelinetest.Records(t, func(*testing.T) pipeline.Records { return pipelinetest.NewMemory().Records() })

@@ -34,8 +34,8 @@ type Env struct {
 // Request says what to preview.
 type Request struct {
 	Connection string
-	Type       run.DataType
-	Sample     int // rows of the type, 1 to MaxSample; 0: DefaultSample
+	Type       run.DataType // or one of its synonyms
+	Sample     int          // rows of the type, 1 to MaxSample; 0: DefaultSample
 	// Trial says that the preview is of settings that are not kept: those below,
 	// each in the place of the connection's own unless it is nil. A trial writes
 	// nothing at all.
@@ -60,9 +60,11 @@ func Run(ctx context.Context, env Env, req Request) (Report, error) {
 	if req.Sample < 1 || req.Sample > MaxSample {
 		return Report{}, fault.New(fault.ConfigInvalid, fmt.Sprintf("a sample of %d rows is out of range", req.Sample), fmt.Sprintf("use 1 to %d", MaxSample))
 	}
-	if !slices.Contains(run.AllTypes(), req.Type) {
-		return Report{}, fault.New(fault.ConfigInvalid, fmt.Sprintf("no data type %q", string(req.Type)), "use one of the eight")
+	t, err := run.ParseType(string(req.Type)) // a function is asked in people's own words too
+	if err != nil {
+		return Report{}, fault.Wrap(fault.ConfigInvalid, err, err.Error(), fmt.Sprintf("the types are %v", run.AllTypes()))
 	}
+	req.Type = t
 	conn, err := env.Ledger.Connection(ctx, req.Connection)
 	if err != nil {
 		return Report{}, err

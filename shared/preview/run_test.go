@@ -262,6 +262,14 @@ func TestSponsorsWithoutALevelAreTold(t *testing.T) {
 	}
 }
 
+func TestATypeGoesByItsSynonyms(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, stovatest.Options{Attendees: 5})
+	if r := w.preview("Speakers"); r.Type != run.Presenters {
+		t.Errorf("Speakers are %s, want presenters", r.Type)
+	}
+}
+
 func TestTheScheduleIsPicks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, odd())

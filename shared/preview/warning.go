@@ -95,6 +95,8 @@ func (p *previewer) doubted(t run.DataType, r mapping.Read) bool {
 // warnLocked tells of protected fields that are computed: fp_status then stays
 // whatever the vendor says (spotme-model.md §3.4), the others are written all the same.
 func (p *previewer) warnLocked() {
+	// What every record has and the sync writes whatever protects it.
+	unprotected := []string{"fp_ext_id", "fp_type", "fp_owner", "fp_protect", "source_lastmodified", "content_hash", "updated_at", "run"}
 	var kept []string
 	without := map[string][]string{}
 	for _, r := range p.report.Protected {
@@ -102,7 +104,7 @@ func (p *previewer) warnLocked() {
 			switch {
 			case name == "fp_status":
 				kept = append(kept, r.ID)
-			case slices.Contains(envelope(p.req.Type), name):
+			case slices.Contains(unprotected, name):
 				without[name] = append(without[name], r.ID)
 			}
 		}
@@ -110,15 +112,9 @@ func (p *previewer) warnLocked() {
 	if len(kept) > 0 {
 		p.warn(run.Warning{Code: warnLocked, Message: fmt.Sprintf("%s: fp_status is protected, so it stays as it is whatever the vendor says: %s", p.req.Type, few(kept))})
 	}
-	for _, name := range envelope(p.req.Type) {
+	for _, name := range unprotected {
 		if ids := without[name]; len(ids) > 0 {
 			p.warn(run.Warning{Code: warnLocked, Message: fmt.Sprintf("%s: %s is computed, so protecting it has no effect: %s", p.req.Type, name, few(ids))})
 		}
 	}
-}
-
-// envelope names what every record has that is computed and not protected by
-// naming it.
-func envelope(run.DataType) []string {
-	return []string{"fp_ext_id", "fp_type", "fp_owner", "fp_protect", "source_lastmodified", "content_hash", "updated_at", "run"}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"stovasync/shared/report"
 )
 
 // cause is the error of a failure, and whether it is one of the past.
@@ -91,14 +93,9 @@ func fold(text string) string {
 	})
 }
 
-// mend says how what failed with an error is brought to a good end: the error's
-// own next step.
-func mend(text string) string {
-	_, next, _ := strings.Cut(text, "; ")
-	if next == "" {
-		return "redrive it; if it fails again, see the log"
-	}
-	return next
+// mend says how what failed with a code is brought to a good end.
+func mend(code string) string {
+	return cmp.Or(report.Mend(code), "Redrive it; if it fails again, see the log.")
 }
 
 // errorPage is where the project's pages say more of a code.

@@ -198,7 +198,7 @@ func (c *cli) failures(ctx context.Context, at *site, names []string, f filterFl
 	for i, r := range all {
 		views[i] = failedView{
 			Failure: r.Failure, Verdict: r.Verdict, IDs: ids[r.Task()],
-			Mend: mend(r.Error), Docs: errorPage(r.Code), Redrive: c.redriveOnly(r.Failure),
+			Mend: mend(r.Code), Docs: errorPage(r.Code), Redrive: c.redriveOnly(r.Failure),
 		}
 		views[i].At = whole(r.At)
 		if r.Verdict == pipeline.Sent {
@@ -223,7 +223,7 @@ func (c *cli) printFailed(group alike[failedView], now time.Time, ids bool) erro
 		g.row(v.Connection, v.Run, v.Type, cmp.Or(v.Page, "all"), rowsOf(v.Failure), ago(now.Sub(v.At)))
 		notes[i] = c.failedNotes(v, width, ids)
 	}
-	how := hang("  ", fmt.Sprintf("%s (%s)", mend(group.of[0].Error), errorPage(group.of[0].Code)), cmp.Or(width, usualWidth))
+	how := hang("  ", fmt.Sprintf("%s See %s", mend(group.of[0].Code), errorPage(group.of[0].Code)), cmp.Or(width, usualWidth))
 	return errors.Join(c.line("%s", group.heading), c.line("%s", strings.Join(how, "\n")), c.gap(),
 		g.fit(width, "rows", "connection").printNoted(c.out, notes), c.gap())
 }

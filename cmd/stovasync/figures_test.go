@@ -40,9 +40,12 @@ func TestFiguresHistory(t *testing.T) {
 	h := seedHistory(t, figuresUsers, 300, figuresHistory)
 	fmt.Printf("\n%s, %d CPUs; questions about %d users and %d runs on the embedded default, the whole process, %d times each; bar %.1f s\n\n",
 		runtime.Version(), runtime.NumCPU(), figuresUsers, figuresHistory, figuresQuestions, figuresAnswer)
+	page := filepath.Join(t.TempDir(), "run.html")
+	plain := strings.NewReplacer(h.real[fullRun], "FULL-RUN", h.real[partialRun], "PARTIAL-RUN", page, "FILE")
 	for _, question := range [][]string{
 		{"runs"}, {"runs", h.name, "--limit", fmt.Sprint(figuresHistory)},
 		{"runs", "show", h.real[fullRun]}, {"runs", "show", h.real[partialRun]},
+		{"runs", "show", h.real[fullRun], "--html", page},
 		{"failed"}, {"failed", h.name, "--ids", "--json"}, {"redrive", "--all", "--dry-run"},
 		{"explain", h.name, "users", h.person},
 	} {
@@ -55,7 +58,7 @@ func TestFiguresHistory(t *testing.T) {
 		slices.Sort(took)
 		median := took[len(took)/2]
 		fmt.Printf("%-40s %.3f s (%.3f to %.3f)   within the bar: %-5v peak memory %.0f MB\n",
-			strings.ReplaceAll(strings.Join(question, " "), h.real[fullRun], "FULL RUN"), median, took[0], took[len(took)-1], median < figuresAnswer, most)
+			plain.Replace(strings.Join(question, " ")), median, took[0], took[len(took)-1], median < figuresAnswer, most)
 	}
 	fmt.Println()
 }
@@ -173,7 +176,7 @@ func TestQuestionsReadNoMoreOfALongHistory(t *testing.T) {
 			func(int) int { return 4 + 5 },
 		},
 		"runs show": {
-			func(c *cli, at *site) error { return c.showRun(t.Context(), at, h.real[partialRun]) },
+			func(c *cli, at *site) error { return c.showRun(t.Context(), at, h.real[partialRun], "") },
 			func(int) int { return 3 + 8 + 2 },
 		},
 		"failed": {

@@ -156,19 +156,25 @@ type runDetail struct {
 }
 
 func (c *cli) showRunCommand() *cobra.Command {
-	return &cobra.Command{
+	var html string
+	cmd := &cobra.Command{
 		Use:     "show RUN",
 		Short:   "Show one run: its types, pages, rejects, warnings and cost",
 		Long:    showLong,
-		Example: "  stovasync runs show 20310304T090000Z-3f2a0b1c\n  stovasync runs show summit",
+		Example: "  stovasync runs show 20310304T090000Z-3f2a0b1c\n  stovasync runs show summit\n  stovasync runs show summit --html summit.html",
 		Args:    exactly("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.with(cmd.Context(), func(at *site) error { return c.showRun(cmd.Context(), at, args[0]) })
+			if html == standardOutput && c.json {
+				return invalid("name a file, or leave --json out", "--json takes standard output for itself")
+			}
+			return c.with(cmd.Context(), func(at *site) error { return c.showRun(cmd.Context(), at, args[0], html) })
 		},
 	}
+	cmd.Flags().StringVar(&html, "html", "", "write the run as a page that opens offline, with a chart of the\nconnection's last 50 runs (- is standard output)")
+	return cmd
 }
 
-func (c *cli) showRun(ctx context.Context, at *site, id string) error {
+func (c *cli) showRun(ctx context.Context, at *site, id, html string) error {
 	if run.ValidName(id) { // run ids hold capitals
 		newest, err := c.newestRuns(ctx, at, []string{id}, 1)
 		if err != nil {
@@ -186,6 +192,11 @@ func (c *cli) showRun(ctx context.Context, at *site, id string) error {
 	grids, err := pipeline.GridOf(ctx, at.Steps, id)
 	if err != nil {
 		return err
+	}
+	if html != "" {
+		if err := c.runHTML(ctx, at, html, v, grids); err != nil || html == standardOutput {
+			return err
+		}
 	}
 	if c.json {
 		return printJSON(c.out, runDetail{v, grids})

@@ -113,8 +113,11 @@ func (s *site) start() {
 	}
 }
 
-func (s *site) drain() {
-	for {
+func (s *site) drain() { s.do(1 << 20) }
+
+// do does so many tasks, or as many as there are.
+func (s *site) do(n int) {
+	for range n {
 		s.mu.Lock()
 		if len(s.queue) == 0 {
 			s.mu.Unlock()
@@ -279,6 +282,37 @@ func TestNothingSlipsThroughFromATaskThatBeganBeforeTheErasure(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestATaskThatBeginsAfterTheEntryLeavesThePersonOutThoughItsPlanNamesThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.start()
+		s.do(1) // the plan, and the pages' tasks
+		if len(s.holds(erased)) != 1 {
+			t.Fatalf("before the pages the id is in %q, want the plan alone", s.holds(erased))
+		}
+		store, entered := s.store(time.Minute), make(chan struct{})
+		store.Still = func(context.Context, string) (func(), error) { <-entered; return func() {}, nil }
+		done := make(chan error, 1)
+		go func() { _, err := erase.Person(t.Context(), store, s.conn, erased); done <- err }()
+		synctest.Wait()
+		s.drain()
+		if where := s.holds(erased); len(where) != 1 {
+			t.Errorf("after the pages the id is in %q, want the older plan alone", where)
+		}
+		close(entered)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if where := s.holds(erased); len(where) > 0 {
+			t.Errorf("still in %q", where)
+		}
+		if len(s.holds(stays)) == 0 {
+			t.Error("the other person is gone too")
+		}
+	})
 }
 
 func TestATaskThatDiedIsWaitedForNoLongerThanATaskMayTake(t *testing.T) {

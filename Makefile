@@ -41,7 +41,7 @@ functions: ## build the functions into dist/, as SAM does
 		mkdir -p dist/$$f && $(MAKE) --no-print-directory build-$${f}Function ARTIFACTS_DIR=dist/$$f || exit 1; done
 
 bench: ## measure the figures against the twin and print them as a table
-	STOVASYNC_FIGURES=1 go test ./shared/app -run '^TestFigures$$' -count=1 -timeout 30m -v
+	STOVASYNC_FIGURES=1 go test -p 1 ./shared/app ./cmd/stovasync -run '^TestFigures' -count=1 -timeout 30m -v
 
 bench-aws: ## measure start, memory and size of the built functions and print them as a table
 	STOVASYNC_FIGURES=1 .ci/moto/run.sh go test ./shared/emulator -run '^TestAWSFigures$$' -count=1 -timeout 15m -v

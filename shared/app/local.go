@@ -133,7 +133,8 @@ func (l *Local) tidy(ctx context.Context, connection string) error {
 }
 
 // Redrive re-runs failures as pipeline.Steps.Redrive says, and drives the
-// tasks it sent to their end.
+// tasks it sent to their end; so too what an earlier one left in the queues when
+// its process ended, although nothing of it counts as failed any more.
 func (l *Local) Redrive(ctx context.Context, f pipeline.Filter, dry bool) ([]pipeline.Redriven, error) {
 	failures, err := l.Steps.Redrive(ctx, f, true)
 	if err != nil || dry {
@@ -141,14 +142,57 @@ func (l *Local) Redrive(ctx context.Context, f pipeline.Filter, dry bool) ([]pip
 	}
 	var all []pipeline.Redriven
 	for _, name := range connectionsOf(failures) {
-		f.Connection = name
-		part, err := l.redriveOne(ctx, f)
+		one := f
+		one.Connection = name
+		part, err := l.redriveOne(ctx, one)
 		all = append(all, part...)
 		if err != nil {
 			return all, err
 		}
 	}
-	return all, nil
+	return all, l.goOn(ctx, f.Connection)
+}
+
+// goOn drives the tasks that wait in the queues of a connection, or of all, where
+// no process does: that of a redrive may have ended before its last finish.
+func (l *Local) goOn(ctx context.Context, connection string) error {
+	names := []string{connection}
+	if connection == "" {
+		saved, err := l.Steps.Ledger.Connections(ctx)
+		if err != nil {
+			return err
+		}
+		names = nil
+		for _, s := range saved {
+			names = append(names, s.Settings.Name)
+		}
+	}
+	for _, name := range names {
+		depth, err := l.Store.Queue().Depth(ctx, name)
+		if err != nil {
+			return err
+		}
+		if depth.Ready+depth.Held+depth.Delayed == 0 {
+			continue
+		}
+		if err := l.goOnWith(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Local) goOnWith(ctx context.Context, connection string) error {
+	unlock, held, err := l.Store.Lock(ctx, connection)
+	if err != nil || !held { // whoever holds it drives them
+		return err
+	}
+	defer unlock()
+	if err := l.Store.Queue().Release(ctx, connection); err != nil {
+		return err
+	}
+	l.log().WarnContext(ctx, "going on with tasks of "+connection+" that a process left when it ended")
+	return l.drive(ctx, connection, "")
 }
 
 func (l *Local) redriveOne(ctx context.Context, f pipeline.Filter) ([]pipeline.Redriven, error) {

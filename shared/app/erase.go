@@ -32,8 +32,9 @@ func (a *App) erasing(records erase.Records, secrets erase.Secrets) erase.Store 
 func (l *Local) Erasing(waiting func(why string)) (erase.Store, error) {
 	s := l.erasing(l.Store.Records(), l.Store.Secrets())
 	s.Scrub = l.Store.Scrub
-	s.Still = func(ctx context.Context, connection string) (func(), error) {
-		return l.still(ctx, connection, waiting)
+	s.Still = func(ctx context.Context, connection string) (context.Context, func(), error) {
+		release, err := l.still(ctx, connection, waiting)
+		return ctx, release, err
 	}
 	return s, nil
 }
@@ -73,12 +74,16 @@ func (s *Stack) Erasing(waiting func(why string)) (erase.Store, error) {
 	}
 	e := s.erasing(records, secrets)
 	e.Versions = s.versions
-	e.Still = func(ctx context.Context, connection string) (func(), error) {
+	turn := erase.Turn{Items: s.Steps.Ledger.Items, Poll: s.poll, Now: e.Now, Random: e.Random}
+	e.Still = func(ctx context.Context, connection string) (context.Context, func(), error) {
 		q := erase.Quiet{
 			Items: s.Steps.Ledger.Items, Limit: taskLimit + stillMargin, Poll: s.poll, Now: e.Now,
 			Waiting: func(tasks int) { waiting(atWork(tasks)) },
 		}
-		return func() {}, q.Wait(ctx, connection)
+		if err := q.Wait(ctx, connection); err != nil {
+			return nil, nil, err
+		}
+		return turn.Take(ctx, connection)
 	}
 	return e, nil
 }

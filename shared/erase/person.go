@@ -97,11 +97,22 @@ func (p *person) count(what string, n int) {
 
 // removeAll removes the person once nobody is at work who has not seen the entry.
 func (p *person) removeAll(ctx context.Context) error {
-	release, err := p.Still(ctx, p.conn.Name)
+	ctx, release, err := p.Still(ctx, p.conn.Name)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if err := p.remove(ctx); err != nil {
+		if lost, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
+			return lost
+		}
+		return err
+	}
+	return nil
+}
+
+// remove removes the person from every place, the records last.
+func (p *person) remove(ctx context.Context) error {
 	if err := p.pictures(ctx); err != nil {
 		return err
 	}

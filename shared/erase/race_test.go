@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,10 +71,16 @@ func newSite(t *testing.T) *site {
 // store is where people are erased from the site; quiet waits for its tasks.
 func (s *site) store(limit time.Duration) erase.Store {
 	q := erase.Quiet{Items: s.mem.Items(), Limit: limit, Poll: time.Second, Now: time.Now}
+	turn := erase.Turn{Items: s.mem.Items(), Poll: 10 * time.Millisecond, Now: time.Now, Random: rand.Read}
 	return erase.Store{
 		Items: s.mem.Items(), Records: s.mem.Records().(erase.Records), Objects: s.mem.Objects(), Secrets: s.mem.Secrets().(erase.Secrets),
 		Now: time.Now, Random: func(b []byte) (int, error) { return copy(b, strings.Repeat("k", len(b))), nil },
-		Still: func(ctx context.Context, name string) (func(), error) { return func() {}, q.Wait(ctx, name) },
+		Still: func(ctx context.Context, name string) (context.Context, func(), error) {
+			if err := q.Wait(ctx, name); err != nil {
+				return nil, nil, err
+			}
+			return turn.Take(ctx, name)
+		},
 	}
 }
 
@@ -294,7 +301,10 @@ func TestATaskThatBeginsAfterTheEntryLeavesThePersonOutThoughItsPlanNamesThem(t 
 			t.Fatalf("before the pages the id is in %q, want the plan alone", s.holds(erased))
 		}
 		store, entered := s.store(time.Minute), make(chan struct{})
-		store.Still = func(context.Context, string) (func(), error) { <-entered; return func() {}, nil }
+		store.Still = func(ctx context.Context, _ string) (context.Context, func(), error) {
+			<-entered
+			return ctx, func() {}, nil
+		}
 		done := make(chan error, 1)
 		go func() { _, err := erase.Person(t.Context(), store, s.conn, erased); done <- err }()
 		synctest.Wait()

@@ -50,9 +50,9 @@ type Store struct {
 	// Versions are those of the objects; nil where there is only one of each.
 	Versions Versions
 	// Still returns when no task at a connection's people that began before the
-	// call is at work any more. Until release is called the store may be cleaned
-	// up as the family needs. It may be called once an entry is written.
-	Still func(ctx context.Context, connection string) (release func(), err error)
+	// call is at work any more, and no other erasure is. Until release is called
+	// no other erasure begins; held ends when that cannot be said any more.
+	Still func(ctx context.Context, connection string) (held context.Context, release func(), err error)
 	// Scrub makes what was deleted unreadable where the store keeps it by itself;
 	// nil: it does not. It is called before release.
 	Scrub func(ctx context.Context, connection string) error

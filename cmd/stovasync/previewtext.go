@@ -79,26 +79,30 @@ func (v *previewText) head(file string) {
 			statuses = append(statuses, fmt.Sprintf("%d %s", n, s))
 		}
 	}
-	v.sum("would be stored", len(v.r.Synced), strings.Join(statuses, ", "))
+	told := strings.Join(statuses, ", ")
+	if v.r.InactivePolicy != "" && len(v.r.Synced) > v.r.Statuses["active"] {
+		told += " (inactivePolicy " + v.r.InactivePolicy + ")"
+	}
+	v.sum("would be stored", len(v.r.Synced), told)
 	v.sum("filtered out", len(v.r.Filtered), "")
 	v.sum("rejected", len(v.r.Rejected), "")
 	if n := len(v.r.Protected); n > 0 {
 		v.sum("protected", n, "some of their fields are left alone")
 	}
-	if v.r.PassedOver > 0 {
-		v.sum("others", v.r.PassedOver, "read on the way, of other types")
+	if v.r.PassedOver > 0 && v.r.Type != run.Users { // those are filtered
+		v.sum("others", v.r.PassedOver, "read on the way, not of this type")
+	}
+	if v.r.KeptOut > 0 {
+		v.sum("erased", v.r.KeptOut, "not read")
 	}
 	v.sum("warnings", len(v.r.Warnings), "")
-	if v.r.InactivePolicy != "" {
-		v.b.WriteString("  inactivePolicy " + v.r.InactivePolicy + "\n")
-	}
 }
 
 func (v *previewText) sum(what string, n int, more string) {
 	if more != "" {
 		more = "  " + more
 	}
-	fmt.Fprintf(&v.b, "  %-16s%4d%s\n", what, n, more)
+	v.say(2, "%-16s%4d%s", what, n, more)
 }
 
 // fields tells each target field with the first values it would have.
@@ -195,11 +199,8 @@ func (v *previewText) columnTable(shown []preview.Column) {
 	}
 	v.table(g, func() {
 		for _, c := range shown {
-			v.say(0, "%s%s", c.Expression, strings.TrimRight("  "+photoMark(c), " "))
+			v.say(0, "%s", strings.Join(slices.DeleteFunc([]string{c.Expression, label(c), photoMark(c)}, func(s string) bool { return s == "" }), "  "))
 			parts := []string{fmt.Sprintf("%d of %d", c.Filled, v.r.Sampled), c.Kind}
-			if label(c) != "" {
-				parts = append([]string{label(c)}, parts...)
-			}
 			if len(c.Samples) > 0 {
 				parts = append(parts, strings.Join(c.Samples, "  "))
 			}
@@ -300,6 +301,8 @@ func (v *previewText) next(file string) {
 	v.b.WriteString("\n")
 	self, name := v.c.self(), v.r.Connection
 	switch photo := v.photo(); {
+	case v.r.Sampled == 0 && v.r.Type.IsPhotos():
+		v.say(0, "There is nothing to look at: no stored %s names a picture.", strings.TrimSuffix(string(v.r.Type.Owner()), "s"))
 	case v.r.Sampled == 0:
 		v.say(0, "There is nothing to look at: the event has no such rows, or the key may not see them. %s check %s tells more.", self, name)
 	case photo != "":

@@ -106,7 +106,7 @@ func TestExportedTable(t *testing.T) {
 		want := head + "biography,\"comma,name\",company,n,tags,x,yes\r\n" +
 			"1," + envelope + `,,"Invented, Ltd",,"[""a"",""b \""c\""""]",,` + "\r\n" +
 			"2," + envelope + "\"two\nlines\r\n\",,\"says \"\"no\"\"\",5,,1.5,true\r\n" +
-			"3," + envelope + "@me\t-1, blank ,=1+1,,,,\r\n"
+			"3," + envelope + "\"@me\t-1\", blank ,=1+1,,,,\r\n"
 		got := exported(t, r, ledger(t), "csv", pipeline.Scan{})
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

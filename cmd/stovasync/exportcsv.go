@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"stovasync/shared/app"
 	"stovasync/shared/mapping"
@@ -77,33 +77,16 @@ func (e *exporter) endRow() error {
 	return err
 }
 
-// fields are the names of all fields that there are.
+// fields are the names of all fields that there are, and of the mapped ones.
 func (e *exporter) fields(ctx context.Context) ([]string, error) {
-	names := map[string]bool{}
-	var last []string
-	for r, err := range e.records(ctx, pipeline.Scan{Removed: true}) {
-		if err != nil {
-			return nil, err
-		}
-		e.known = true
-		if sameNames(last, r.Values) {
-			continue // as with most records
-		}
-		last = last[:0]
-		for _, v := range r.Values {
-			name := strings.Clone(v.Name) // not the whole record with it
-			names[name] = true
-			last = append(last, name)
-		}
+	names, known, err := pipeline.FieldNames(ctx, e.at.Steps.Records, e.name, e.t)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range e.mapped(ctx) {
-		names[name] = true
-	}
-	return slices.Sorted(maps.Keys(names)), nil
-}
-
-func sameNames(names []string, values []pipeline.EncodedField) bool {
-	return slices.EqualFunc(names, values, func(name string, v pipeline.EncodedField) bool { return name == v.Name })
+	e.known = known
+	names = append(names, e.mapped(ctx)...)
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // mapped are the fields that the connection maps, as far as it is still there.
@@ -128,29 +111,60 @@ func appendCell(b []byte, doc string) []byte {
 	if doc == "" || doc[0] != '"' {
 		return appendField(b, doc)
 	}
-	if inner := doc[1 : len(doc)-1]; strings.IndexByte(inner, '\\') < 0 {
+	inner := doc[1 : len(doc)-1]
+	at := strings.IndexByte(inner, '\\')
+	if at < 0 {
 		return appendField(b, inner)
 	}
-	var s string
-	if json.Unmarshal([]byte(doc), &s) != nil {
-		return appendField(b, doc)
+	// Whatever is escaped stands in quotes here too, needed or not.
+	b = append(b, '"')
+	for at >= 0 && at+1 < len(inner) {
+		b = appendQuotes(b, inner[:at])
+		var n int
+		b, n = appendEscaped(b, inner[at:])
+		inner = inner[at+n:]
+		at = strings.IndexByte(inner, '\\')
 	}
-	return appendField(b, s)
+	return append(appendQuotes(b, inner), '"')
+}
+
+// appendEscaped writes what a JSON escape stands for, and tells its length.
+func appendEscaped(b []byte, s string) ([]byte, int) {
+	switch s[1] {
+	case '"':
+		return append(b, '"', '"'), 2
+	case 'u':
+		if len(s) < 6 {
+			return append(b, s...), len(s)
+		}
+		code, _ := strconv.ParseUint(s[2:6], 16, 32)
+		return utf8.AppendRune(b, rune(code)), 6 // none of ours stands for half a character
+	default:
+		if at := strings.IndexByte("btnfr", s[1]); at >= 0 {
+			return append(b, "\b\t\n\f\r"[at]), 2
+		}
+		return append(b, s[1]), 2
+	}
 }
 
 // appendField writes one field of a row.
 func appendField(b []byte, s string) []byte {
-	if !strings.ContainsAny(s, ",\"\r\n") {
-		return append(b, s...)
-	}
-	b = append(b, '"')
-	for {
-		before, after, found := strings.Cut(s, `"`)
-		b = append(b, before...)
-		if !found {
-			return append(b, '"')
+	for i := range len(s) {
+		if c := s[i]; c == ',' || c == '"' || c == '\r' || c == '\n' {
+			return append(appendQuotes(append(b, '"'), s), '"')
 		}
-		b = append(b, '"', '"')
-		s = after
+	}
+	return append(b, s...)
+}
+
+// appendQuotes writes a text with each quote in it twice.
+func appendQuotes(b []byte, s string) []byte {
+	for {
+		at := strings.IndexByte(s, '"')
+		if at < 0 {
+			return append(b, s...)
+		}
+		b = append(append(b, s[:at+1]...), '"')
+		s = s[at+1:]
 	}
 }

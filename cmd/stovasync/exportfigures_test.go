@@ -78,6 +78,13 @@ func exportRecord(i int, at time.Time) pipeline.RecordUpdate {
 // memory that it held, in MB.
 func measured(t *testing.T, program string, args ...string) (seconds, peak float64) {
 	t.Helper()
+	seconds, _, peak = used(t, program, args...)
+	return seconds, peak
+}
+
+// used is measured, and how long processors worked for the program.
+func used(t *testing.T, program string, args ...string) (seconds, cpu, peak float64) {
+	t.Helper()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +108,7 @@ func measured(t *testing.T, program string, args ...string) (seconds, peak float
 			if err != nil {
 				t.Fatal(err)
 			}
-			return time.Since(start).Seconds(), peak
+			return time.Since(start).Seconds(), (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), peak
 		case <-look.C:
 			peak = max(peak, highWater(cmd.Process.Pid))
 		}
@@ -136,16 +143,18 @@ func TestFiguresExport(t *testing.T) {
 	exportStore(t, dir, figuresRecords, 0)
 	fmt.Printf("\n%s, %d CPUs; export of %d users of about 1 KB, the whole process, %d runs each\n\n", runtime.Version(), runtime.NumCPU(), figuresRecords, figuresRuns)
 	for _, format := range []string{"jsonl", "csv"} {
-		var rates, peaks []float64
+		var rates, costs, peaks []float64
 		for range figuresRuns {
-			seconds, peak := measured(t, program, "--target", "local:"+dir, "export", "summit", "users", "--format", format)
-			rates, peaks = append(rates, figuresRecords/seconds), append(peaks, peak)
+			seconds, cpu, peak := used(t, program, "--target", "local:"+dir, "export", "summit", "users", "--format", format)
+			rates, costs, peaks = append(rates, figuresRecords/seconds), append(costs, cpu/figuresRecords*1e6), append(peaks, peak)
 		}
-		slices.Sort(rates)
-		slices.Sort(peaks)
-		fmt.Printf("%-6s %7.0f records/s (%.0f to %.0f; bar %.0f: %v)   peak memory %.1f MB (%.1f to %.1f; bar %.0f: %v)\n", format,
-			rates[figuresRuns/2], rates[0], rates[figuresRuns-1], figuresRate, rates[figuresRuns/2] >= figuresRate,
-			peaks[figuresRuns/2], peaks[0], peaks[figuresRuns-1], figuresMemory, peaks[figuresRuns-1] < figuresMemory)
+		for _, all := range [][]float64{rates, costs, peaks} {
+			slices.Sort(all)
+		}
+		const last, middle = figuresRuns - 1, figuresRuns / 2
+		fmt.Printf("%-6s %7.0f records/s (%.0f to %.0f; bar %.0f: %v)   %.1f µs of CPU a record (%.1f to %.1f)   peak memory %.1f MB (%.1f to %.1f; bar %.0f: %v)\n", format,
+			rates[middle], rates[0], rates[last], figuresRate, rates[middle] >= figuresRate, costs[middle], costs[0], costs[last],
+			peaks[middle], peaks[0], peaks[last], figuresMemory, peaks[last] < figuresMemory)
 	}
 	fmt.Println()
 }

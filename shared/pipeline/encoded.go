@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"stovasync/shared/run"
@@ -32,6 +33,27 @@ type EncodedScanner interface {
 	// ScanEncoded is Scan with the fields in the byte order of their names. What
 	// it yields holds until it yields again.
 	ScanEncoded(ctx context.Context, connection string, t run.DataType, s Scan) iter.Seq2[*Encoded, error]
+	// FieldNames are the names of all fields that records of a type have, in
+	// byte order. known says that there are records, or tombstones, at all.
+	FieldNames(ctx context.Context, connection string, t run.DataType) (names []string, known bool, err error)
+}
+
+// FieldNames is EncodedScanner for every store of records.
+func FieldNames(ctx context.Context, r Records, connection string, t run.DataType) (names []string, known bool, err error) {
+	if own, ok := r.(EncodedScanner); ok {
+		return own.FieldNames(ctx, connection, t)
+	}
+	found := map[string]bool{}
+	for r, err := range r.Scan(ctx, connection, t, Scan{Removed: true}) {
+		if err != nil {
+			return nil, false, err
+		}
+		known = true
+		for name := range r.Fields {
+			found[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), known, nil
 }
 
 // ScanEncoded is EncodedScanner for every store of records.

@@ -32,6 +32,38 @@ func Encoded(t *testing.T, open func(*testing.T) pipeline.Records) {
 			sameEncoded(t, encodedStore(t, open(t)), scan)
 		})
 	}
+	t.Run("the names of the fields are those of all records", func(t *testing.T) {
+		t.Parallel()
+		r := encodedStore(t, open(t))
+		want := map[string]bool{}
+		for rec, err := range r.Scan(t.Context(), conn, run.Users, pipeline.Scan{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name := range rec.Fields {
+				want[name] = true
+			}
+		}
+		got, known, err := pipeline.FieldNames(t.Context(), r, conn, run.Users)
+		if err != nil || !known {
+			t.Fatalf("known %v, error %v", known, err)
+		}
+		if diff := cmp.Diff(slices.Sorted(maps.Keys(want)), got); diff != "" {
+			t.Errorf("names (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("tombstones have no fields and are known", func(t *testing.T) {
+		t.Parallel()
+		r := open(t)
+		mustUpdate(t, r, at(0), pipeline.RecordUpdate{ID: "1", Set: map[string]any{"name": "x"}, Content: content(0, "r1")})
+		mustUpdate(t, r, at(1), pipeline.RecordUpdate{ID: "1", Remove: true})
+		if names, known, err := pipeline.FieldNames(t.Context(), r, conn, run.Users); err != nil || !known || len(names) > 0 {
+			t.Errorf("names %q, known %v, error %v", names, known, err)
+		}
+		if names, known, err := pipeline.FieldNames(t.Context(), r, conn, run.Sponsors); err != nil || known || len(names) > 0 {
+			t.Errorf("of nothing: names %q, known %v, error %v", names, known, err)
+		}
+	})
 	t.Run("a scan may be left", func(t *testing.T) {
 		t.Parallel()
 		r := encodedStore(t, open(t))

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -91,7 +90,11 @@ func (c *cli) printExplanation(x explain.Explanation) error {
 // paragraph writes a text in lines that the terminal has room for.
 func (c *cli) paragraph(s string) error {
 	if w := c.width(); w > 0 {
-		s = text.WrapSoft(s, w)
+		lines := strings.Split(text.WrapSoft(s, w), "\n")
+		for i := range lines {
+			lines[i] = strings.TrimRight(lines[i], " ")
+		}
+		s = strings.Join(lines, "\n")
 	}
 	return c.line("%s", s)
 }
@@ -129,21 +132,54 @@ func (c *cli) fieldsTable(fields []explain.Field) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	g := newGrid("field", "value", "stored", "from", "note")
-	for _, f := range fields {
-		from := f.Expression
-		switch reads := readFrom(f.Columns); {
-		case from == "":
-			from = "computed"
-		case len(reads) == 1 && strings.HasPrefix(reads[0], from+" "):
-			from = reads[0]
-		case len(reads) > 0:
-			from += ": " + strings.Join(reads, ", ")
-		}
-		g.row(f.Field, valueText(f.Value), valueText(f.Stored), from, f.Note)
+	columns := []struct {
+		heading string
+		cell    func(explain.Field) string
+	}{
+		{"field", func(f explain.Field) string { return f.Field }},
+		{"value", func(f explain.Field) string { return valueText(f.Value) }},
+		{"stored", func(f explain.Field) string { return valueText(f.Stored) }},
+		{"note", func(f explain.Field) string { return f.Note }},
+		{"from", madeOf},
 	}
-	g.t.SetColumnConfigs([]table.ColumnConfig{c.room(4, 60)})
+	var headings []string
+	rows := make([]table.Row, len(fields))
+	others := 0
+	for _, col := range columns {
+		widest := 0
+		for _, f := range fields {
+			widest = max(widest, len([]rune(col.cell(f))))
+		}
+		if widest == 0 {
+			continue // most records are stored as the row gives them
+		}
+		headings = append(headings, col.heading)
+		if col.heading != "from" {
+			others += max(widest, len(col.heading)) + 1
+		}
+		for i, f := range fields {
+			rows[i] = append(rows[i], col.cell(f))
+		}
+	}
+	g := newGrid(headings...)
+	g.t.AppendRows(rows)
+	g.t.SetColumnConfigs([]table.ColumnConfig{c.room(len(headings), others+1)})
 	return errors.Join(c.gap(), g.print(c.out))
+}
+
+// madeOf is what a field is made of: its expression, and the columns that reads.
+func madeOf(f explain.Field) string {
+	reads := readFrom(f.Columns)
+	switch {
+	case f.Expression == "":
+		return "computed"
+	case len(reads) == 1 && strings.HasPrefix(reads[0], f.Expression+" "):
+		return reads[0]
+	case len(reads) > 0:
+		return f.Expression + ": " + strings.Join(reads, ", ")
+	default:
+		return f.Expression
+	}
 }
 
 // readFrom are the columns that a field reads, with their values.
@@ -156,7 +192,7 @@ func readFrom(columns []explain.Column) []string {
 		}
 		out = append(out, fmt.Sprintf("%s (%s)", col.Expression, value))
 	}
-	return slices.Clip(out)
+	return out
 }
 
 // valueText is a masked value in a cell.

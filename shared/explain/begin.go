@@ -89,11 +89,8 @@ func faults(err error) []*fault.Error {
 		}
 		return all
 	}
-	if f, ok := err.(*fault.Error); ok {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return []*fault.Error{f}
-	}
-	if inner := errors.Unwrap(err); inner != nil {
-		return faults(inner)
 	}
 	return nil
 }

@@ -184,7 +184,6 @@ type walk struct {
 	record pipeline.Record // zero when there is none; tombstones too
 	past   past
 	trace  *mapping.TraceResult
-	mapper *mapping.Mapper
 	// other is the type that an unknown id is one of; "" when there is none.
 	other  run.DataType
 	hidden bool // an erase keeps the person out: nothing more is told

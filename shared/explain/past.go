@@ -20,16 +20,16 @@ const newest = 3
 
 // liveTime bounds the one call to the vendor. A person waits.
 const (
-	liveTime     = 15 * time.Second
+	liveTime     = 10 * time.Second
 	liveUnlisted = 3 * time.Second // of an id that no run has listed
 )
 
 // sight is what one run has to say of the row.
 type sight struct {
-	run    pipeline.Run
-	tr     pipeline.TypeRun
-	plan   pipeline.PlanEntry
-	page   pipeline.Page // that had it; Name "" when none had
+	run  pipeline.Run
+	tr   pipeline.TypeRun
+	plan pipeline.PlanEntry
+	page pipeline.Page // that had it; Name "" when none had
 }
 
 // read reports whether a page of the run had the row and is done.

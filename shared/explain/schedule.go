@@ -210,6 +210,13 @@ func (w *walk) level(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if first != "" && w.env.Suppressed != nil { // an erased sponsor is not to be named
+		if out, err := w.env.Suppressed(ctx, w.conn, first); err != nil {
+			return err
+		} else if out {
+			first = ""
+		}
+	}
 	if first != "" {
 		if err := w.reading(ctx, first, w.record.Run); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"iter"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"stovasync/shared/app"
 	"stovasync/shared/explain"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
@@ -349,7 +351,46 @@ func TestWhatIsReadDoesNotGrowWithTheRuns(t *testing.T) {
 	}
 }
 
-func TestARestKeepsItsName(t *testing.T) {
+// A page whose time is up hands its rest on; the row is then in a page of
+// another name, and so is its raw page.
+func TestARowThatWasHandedOnIsFoundInItsRest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", nil)
+	if err := w.app.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A quarter of the limit is the handler's own margin: 1.2 seconds are left
+	// for rows that take 2.1 seconds.
+	slow := stovatest.Fault{Kind: stovatest.Slow, Endpoint: "getAttendee", Delay: 150 * time.Millisecond}
+	l, err := app.OpenLocal(t.Context(), t.TempDir(), app.LocalOptions{Concurrency: 1, TaskLimit: 4 * time.Second, Margin: 1800 * time.Millisecond,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.app = l
+	t.Cleanup(func() { _ = l.Close() }) // a second Close, where the first has failed the test
+	if err := l.Secrets.Put(t.Context(), "summit", w.event.Key); err != nil {
+		t.Fatal(err)
+	}
+	w.keep(w.conn)
+	w.twin.Fault(slow)
+	v := w.sync(run.Full, run.Users)
+	w.twin.ClearFaults()
+	pages, err := l.Steps.Ledger.Pages(t.Context(), v.Run, run.Users)
+	if err != nil || len(pages) < 2 {
+		t.Fatalf("%d pages, %v: nothing was handed on", len(pages), err)
+	}
+	calls := w.twin.Total()
+	x := w.explain(run.Users, lastUser)
+	if last := pages[len(pages)-1].Name; x.Page != last || x.Fetched.Page != last || x.Source != "raw page" || w.twin.Total() != calls {
+		t.Errorf("page %q, fetched %+v from %s; the last rest is %s", x.Page, x.Fetched, x.Source, last)
+	}
+	if x = w.explain(run.Users, user); x.Page != "1" || x.Source != "raw page" {
+		t.Errorf("the first row: page %q from %s", x.Page, x.Source)
+	}
+}
+
+func TestPlansAndPagesAreLookedUpById(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", nil)
 	v := w.sync(run.Full, run.Users)

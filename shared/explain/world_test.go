@@ -50,11 +50,7 @@ func newWorld(t *testing.T, yaml string, edit func(*stovatest.Event)) *world {
 		t.Fatal(err)
 	}
 	w.app = l
-	t.Cleanup(func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { _ = l.Close() }) // tests may have closed it
 	if err := l.Secrets.Put(t.Context(), "summit", e.Key); err != nil {
 		t.Fatal(err)
 	}
@@ -122,16 +118,6 @@ func (w *world) ask(req explain.Request) explain.Explanation {
 func (w *world) explain(t run.DataType, id string) explain.Explanation {
 	w.t.Helper()
 	return w.ask(explain.Request{Type: t, ID: id})
-}
-
-// record is what is stored under an id.
-func (w *world) record(t run.DataType, id string) pipeline.Record {
-	w.t.Helper()
-	got, err := w.app.Steps.Records.Get(w.t.Context(), "summit", t, []string{id})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return got[id]
 }
 
 // results are what a rule said, one after the other, such as "info stop".

@@ -75,11 +75,15 @@ var reserved = []string{"in", "not", "and", "or", "let", "if", "else", "true", "
 var roots = []string{"row", "responses", "pick"}
 
 // spellOwn writes the path of one of the row's own keys.
-func spellOwn(path []string) string {
+func spellOwn(path []string) string { return spell(ownParts(path)) }
+
+// ownParts is the path of one of the row's own keys with its root, where its
+// first name would mean another.
+func ownParts(path []string) []string {
 	if slices.Contains(roots, path[0]) {
-		path = append([]string{"row"}, path...)
+		return append([]string{"row"}, path...)
 	}
-	return spell(path)
+	return path
 }
 
 // bound is a column made ready for one event: an answer's slug has become the

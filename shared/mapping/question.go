@@ -51,14 +51,19 @@ func newQuestions(list []Question) questions {
 // expressionOf returns the shortest expression that reaches a question: its
 // field name, its slug where no other question has it, else its id.
 func (m *Mapper) expressionOf(id, field, name string, agenda bool) string {
+	return spell(m.partsOf(id, field, name, agenda))
+}
+
+// partsOf is the path that expressionOf spells.
+func (m *Mapper) partsOf(id, field, name string, agenda bool) []string {
 	if field != "" && !number(field) {
-		return spellOwn([]string{field})
+		return ownParts([]string{field})
 	}
 	slug := Slug(name)
 	if slug == "" || number(slug) || agenda || len(m.questions.slugs[slug]) != 1 || m.questions.slugs[slug][0] != id {
-		return spell([]string{"responses", id})
+		return []string{"responses", id}
 	}
-	return spell([]string{"responses", slug})
+	return []string{"responses", slug}
 }
 
 // Questions returns the columns of the event's form, answered or not, as

@@ -109,6 +109,10 @@ func (r Row) Column(expression string) any {
 	if !ok {
 		return nil
 	}
+	return r.at(c)
+}
+
+func (r Row) at(c column) any {
 	b := r.m.bind(c)
 	return b.get(r.m, r.d).result()
 }
@@ -140,12 +144,13 @@ func (r Row) Columns() []Column {
 		if len(a.id) == 0 && !a.standard() {
 			continue
 		}
-		expression := r.m.expressionOf(string(a.id), string(a.field), a.text(), r.m.onAgenda(a))
+		c := newColumn(viewOf(r.stream), r.m.partsOf(string(a.id), string(a.field), a.text(), r.m.onAgenda(a)))
+		expression := c.text
 		if seen[expression] {
 			continue
 		}
 		seen[expression] = true
-		v := r.Column(expression)
+		v := r.at(c)
 		if !a.standard() || r.d.obj.Get(string(a.field)) == nil {
 			out = append(out, Column{
 				Expression: expression, Label: a.text(), Page: string(a.page), Agenda: r.m.onAgenda(a), Value: v,
@@ -168,8 +173,8 @@ func (r Row) nested(out []Column, path []string, v *fastjson.Value) []Column {
 		})
 		return out
 	}
-	text := spellOwn(path)
-	return append(out, Column{Expression: text, Label: strings.Join(path, "."), Value: r.Column(text)})
+	c := newColumn(viewOf(r.stream), ownParts(path))
+	return append(out, Column{Expression: c.text, Label: strings.Join(path, "."), Value: r.at(c)})
 }
 
 // inner returns the object whose keys are columns below v's: v itself, or the

@@ -41,3 +41,15 @@ func TestMemoryQueue(t *testing.T) {
 		return q
 	})
 }
+
+func TestMemoryErase(t *testing.T) {
+	pipelinetest.Erase(t, func(*testing.T) pipelinetest.ErasedRecords {
+		return pipelinetest.NewMemory().Records().(pipelinetest.ErasedRecords)
+	})
+}
+
+func TestMemoryCreate(t *testing.T) {
+	pipelinetest.Create(t, func(*testing.T) pipelinetest.CreatedSecrets {
+		return pipelinetest.NewMemory().Secrets().(pipelinetest.CreatedSecrets)
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -29,21 +30,25 @@ func (c *cli) exportCommand() *cobra.Command {
 		Long: `Prints the records of one data type in the order of fp_ext_id: one JSON object a
 line, or CSV. This is the one verb that prints personal data.
 
-CSV has a column for each field that a record of this export has; several values
-in one field are a JSON list. Pictures are files: object_key of user-photos and
-presenter-photos is a path under objects/ in the target's folder, or the key of an
-object in the stack's bucket.
+CSV is that of RFC 4180, for programs: no value is changed, also none that a
+spreadsheet would take for a formula (=, +, -, @); who opens it in one imports
+the columns as text. It has a column for each field that a stored record of the
+type has or that is mapped, whatever is exported of them, so that the columns of
+two exports are the same; several values in one field are a JSON list. Pictures
+are files: object_key of user-photos and presenter-photos is a path under
+objects/ in the target's folder, or the key of an object in the stack's bucket.
 
---since compares updated_at, the time of the write. To follow a store, go back
-15 minutes from the newest updated_at you have and expect repeats. With --since
-or --removed, records that were removed are shown too, with removed_at.`,
+--since compares updated_at, the time of the write, and takes what was written
+at that very time. To follow a store, go back 15 minutes from the newest
+updated_at you have and expect repeats. With --since or --removed, records that
+were removed are shown too, with removed_at.`,
 		Example: "  stovasync export summit users\n  stovasync export summit sessions --format csv > sessions.csv\n  stovasync export summit users --since 2031-03-04T09:00:00Z",
 		Args:    exactly("NAME", "TYPE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(at *site) error { return c.export(cmd.Context(), at, args[0], args[1], f) })
 		},
 	}
-	cmd.Flags().StringVar(&f.since, "since", "", "only records written since this time\n(RFC 3339, or a date)")
+	cmd.Flags().StringVar(&f.since, "since", "", "only records written at this time or later\n(RFC 3339, or a date: its beginning in UTC)")
 	cmd.Flags().BoolVar(&f.removed, "removed", false, "removed records too")
 	cmd.Flags().StringVar(&f.format, "format", "jsonl", "jsonl or csv")
 	return cmd
@@ -66,6 +71,9 @@ func (c *cli) export(ctx context.Context, at *site, name, typeWord string, f exp
 			return err
 		}
 		scan.Removed = true
+		if scan.Since.After(at.now()) {
+			c.say("note: --since %s is in the future: nothing has been written since then\n", f.since)
+		}
 	}
 	e := exporter{at: at, name: name, t: t, scan: scan, out: bufio.NewWriterSize(c.out, 1<<16)}
 	if f.format == "csv" {
@@ -80,14 +88,28 @@ func (c *cli) export(ctx context.Context, at *site, name, typeWord string, f exp
 	return errors.Join(err, e.out.Flush())
 }
 
-// moment reads a time as people and programs write it.
+// now is the clock of the target: on AWS that of AWS.
+func (s *site) now() time.Time {
+	if s.Steps.Now == nil {
+		return time.Now()
+	}
+	return s.Steps.Now()
+}
+
+// moment reads a time as people and programs write it. A date is its beginning
+// in UTC; a time of day without a zone could be any of many moments.
 func moment(s string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t, nil
 		}
 	}
-	return time.Time{}, invalid("use RFC 3339, such as 2031-03-04T09:00:00Z, or a date", "--since %q is no time", s)
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, "2006-01-02 15:04"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return time.Time{}, invalid(fmt.Sprintf("write %s for UTC, or the offset in place of the Z", t.Format(time.RFC3339)), "--since %q has no time zone", s)
+		}
+	}
+	return time.Time{}, invalid("use RFC 3339, such as 2031-03-04T09:00:00Z, or a date, such as 2031-03-04, for its beginning in UTC", "--since %q is no time", s)
 }
 
 // exporter writes the records of one connection and type, whatever their

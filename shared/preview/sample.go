@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stovasync/shared/fault"
@@ -185,34 +186,42 @@ type fetched struct {
 	err error
 }
 
-// take fetches rows, several at once, and judges them in their order until
-// there are enough.
+// take fetches rows, several at once, and judges them in their order, while
+// others are still under way, until there are enough.
 func (s *sampler) take(ctx context.Context, ids []string) error {
-	for _, f := range s.fetch(ctx, ids) {
+	ctx, cancel := context.WithCancel(ctx)
+	rows, wait := s.fetch(ctx, ids)
+	defer wait()
+	defer cancel() // those that nobody needs any more
+	for _, row := range rows {
 		if s.p.report.Sampled == s.p.req.Sample {
 			return nil
 		}
-		if err := s.one(ctx, f); err != nil {
+		if err := s.one(ctx, <-row); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *sampler) fetch(ctx context.Context, ids []string) []fetched {
-	out := make([]fetched, len(ids))
-	slots := make(chan struct{}, s.p.env.Fetches)
+// fetch begins to fetch rows and returns a channel for each; wait returns when
+// no call is under way.
+func (s *sampler) fetch(ctx context.Context, ids []string) (rows []chan fetched, wait func()) {
+	rows = make([]chan fetched, len(ids))
+	for i := range rows {
+		rows[i] = make(chan fetched, 1)
+	}
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for i, id := range ids {
-		slots <- struct{}{}
+	for range min(s.p.env.Fetches, len(ids)) {
 		wg.Go(func() {
-			defer func() { <-slots }()
-			raw, err := s.src.row(ctx, s.stream, id)
-			out[i] = fetched{id, raw, err}
+			for i := int(next.Add(1)) - 1; i < len(ids); i = int(next.Add(1)) - 1 {
+				raw, err := s.src.row(ctx, s.stream, ids[i])
+				rows[i] <- fetched{ids[i], raw, err}
+			}
 		})
 	}
-	wg.Wait()
-	return out
+	return rows, wg.Wait
 }
 
 // hopeless is after how many rows that cannot be read, and none that can, the

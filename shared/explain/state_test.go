@@ -71,6 +71,17 @@ func stateCases() map[string]seeded {
 			},
 			of: run.Users, id: user, rule: "R17", result: "info", decided: "page", stored: true, state: "active", says: []string{", and left as it was: page 1 of run "},
 		},
+		"a page that is not done yet": {
+			steps: planOnly, of: run.Users, id: user, rule: "page", result: "stop", decided: "page", says: []string{"page 1 of run ", "is not done yet (page)"},
+		},
+		"a page that is to read a record again": {
+			steps: func(w *world) { w.sync(run.Full); planOnly(w) },
+			of:    run.Users, id: user, rule: "page", result: "info", decided: "stored", stored: true, state: "active",
+		},
+		"a run that has not listed yet is told": {
+			steps: func(w *world) { w.sync(run.Full); w.start() },
+			of:    run.Users, id: user, rule: "listed", result: "info", decided: "stored", stored: true, state: "active",
+		},
 		"a list that failed leaves nothing to read": {
 			steps: func(w *world) {
 				w.twin.Fault(stovatest.Fault{Kind: stovatest.Error, Endpoint: "listAttendees", Key: "accountid"})
@@ -126,8 +137,10 @@ func stateCases() map[string]seeded {
 			of: run.Schedule, id: user + "_" + session, rule: "R1", result: "info", decided: "R1", stored: true, state: "cancelled", says: []string{"so it is unregistered (R1)"},
 		},
 		"an attendee asked for in the schedule gives the rows": {
-			edit: person(user, func(p *stovatest.Person) { p.Picks = []stovatest.Pick{{SessionID: "60001", Key: "1"}} }),
-			of:   run.Schedule, id: user, rule: "id", result: "stop", decided: "id", says: []string{"its schedule rows are " + user + "_" + session},
+			edit: person(user, func(p *stovatest.Person) {
+				p.Picks = []stovatest.Pick{{SessionID: "60001", Key: "1"}, {SessionID: "60003", Key: "1"}}
+			}),
+			of: run.Schedule, id: user, rule: "id", result: "stop", decided: "id", says: []string{"its schedule rows are " + user + "_" + session + ", " + user + "_60003_1"},
 		},
 		"a hidden session": {
 			edit: talk(session, func(s *stovatest.Session) { s.Hidden = true }),
@@ -172,6 +185,14 @@ func stateCases() map[string]seeded {
 		"an id that is no master's": {
 			of: run.Sessions, id: "slot_7", rule: "R10", result: "stop", decided: "R10", says: []string{"slot_900100001_ and its start"},
 		},
+	}
+}
+
+// planOnly starts a run of users and plans it; its pages wait.
+func planOnly(w *world) {
+	id := w.start()
+	if err := w.app.Steps.Do(w.t.Context(), run.Task{Kind: run.SyncTask, Connection: "summit", Run: id, Type: run.Users}); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -282,6 +303,14 @@ func TestTheRunAndPageOfARecordAreNamed(t *testing.T) {
 	}
 	if x = w.explain(run.Users, lastUser); x.Run != first.Run || x.Page != "3" || x.Source != "raw page" {
 		t.Errorf("after many runs: run %s page %s from %s", x.Run, x.Page, x.Source)
+	}
+	// A full run that finds it unchanged is the last that read it, however many come after.
+	third := w.sync(run.Full)
+	for range 5 {
+		w.sync(run.Incremental)
+	}
+	if x = w.explain(run.Users, lastUser); x.Run != first.Run || x.Fetched.Run != third.Run || !strings.Contains(x.Verdict, "run "+third.Run+" read it again") {
+		t.Errorf("after a full run and many others: run %s, fetched %+v: %s", x.Run, x.Fetched, x.Verdict)
 	}
 }
 

@@ -101,6 +101,16 @@ func (w *world) sync(mode run.Mode, types ...run.DataType) pipeline.RunView {
 	return v
 }
 
+// start makes a full run of users and does nothing of it.
+func (w *world) start() string {
+	w.t.Helper()
+	s, err := w.app.Steps.FanOut(w.t.Context(), pipeline.Start{Connection: "summit", Time: time.Now(), Mode: run.Full, Types: []run.DataType{run.Users}, Nonce: "started"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s.Run.ID
+}
+
 func (w *world) ask(req explain.Request) explain.Explanation {
 	w.t.Helper()
 	s := w.app.Steps

@@ -213,7 +213,7 @@ Exit codes: 0 all complete, 2 finished with failed pages, 1 error or refused.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return invalid("see "+cmd.CommandPath()+" --help", "%s", err)
+		return invalid(nearestFlag(cmd, err, "see "+cmd.CommandPath()+" --help"), "%s", err)
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&c.target, "target", "", "where the data is: local:DIR, or aws:STACK for a stack that\nsam deploy made (default local:.stovasync; env STOVASYNC_TARGET)")

@@ -101,6 +101,7 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 		if err := at.Steps.Ledger.PutConnection(ctx, conn, time.Now().UTC()); err != nil {
 			return err
 		}
+		parsed.Warnings = append(parsed.Warnings, underway(ctx, at, conn.Name)...)
 		if c.json {
 			return printJSON(c.out, putView{conn.Name, keySet, parsed.Warnings})
 		}
@@ -115,6 +116,18 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 		}
 		return c.line("Next: %s check %s", c.self(), conn.Name)
 	})
+}
+
+// underway tells what new settings mean for a run that is under way: each of
+// its steps reads them anew, and what is kept with the cursor of a type is what
+// the run was planned with.
+func underway(ctx context.Context, at *site, name string) []run.Warning {
+	r, _, active, err := at.Steps.Underway(ctx, name)
+	if err != nil || !active {
+		return nil // the settings are saved; who wants to know of runs asks for them
+	}
+	return []run.Warning{{Code: string(fault.RunActive), Message: fmt.Sprintf(
+		"run %s is under way: what it has not read yet follows the new settings; where they change what is stored, the next run reads everything again", r.ID)}}
 }
 
 // compiles is what the mapping of a file has to do beside being YAML.
@@ -235,8 +248,12 @@ func (c *cli) key(ctx context.Context, at *site, parsed config.Parsed, keyFile s
 // oneLine is a key without the white space around it.
 func oneLine(text, from string) (string, error) {
 	key := strings.TrimSpace(text)
-	if key == "" || strings.ContainsAny(key, "\r\n") {
-		return "", invalid("put the key and nothing else there", "the key from %s is not one line", from)
+	why := config.KeyFlaw(key)
+	if key == "" {
+		why = "is not one line"
+	}
+	if why != "" {
+		return "", invalid("put the key and nothing else there", "the key from %s %s", from, why)
 	}
 	return key, nil
 }

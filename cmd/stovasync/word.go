@@ -3,11 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/agnivade/levenshtein"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"stovasync/shared/fault"
 	"stovasync/shared/run"
@@ -18,7 +21,7 @@ import (
 func nearest(word string, known []string, otherwise string) string {
 	best, distance := "", len(word)/2+1
 	for _, k := range known {
-		if d := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(k)); d < distance {
+		if d := slip(word, k); d < distance {
 			best, distance = k, d
 		}
 	}
@@ -26,6 +29,32 @@ func nearest(word string, known []string, otherwise string) string {
 		return otherwise
 	}
 	return fmt.Sprintf("did you mean %q", best)
+}
+
+// nearestFlag suggests the flag of a command that was probably meant where one
+// is unknown, or else gives otherwise.
+func nearestFlag(cmd *cobra.Command, err error, otherwise string) string {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return otherwise
+	}
+	best, distance := "", len(unknown.GetSpecifiedName())/2+1
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if d := slip(unknown.GetSpecifiedName(), f.Name); d < distance && !f.Hidden {
+			best, distance = f.Name, d
+		}
+	})
+	if best == "" {
+		return otherwise
+	}
+	return "did you mean --" + best
+}
+
+// slip is how far a word is from a known one: in changes of a letter, where
+// case, hyphens and the like do not count.
+func slip(word, known string) int {
+	fold := strings.NewReplacer("-", "", "_", "", " ", "")
+	return levenshtein.ComputeDistance(fold.Replace(strings.ToLower(word)), fold.Replace(strings.ToLower(known)))
 }
 
 // connection reads the settings of a connection; one that is not there is told

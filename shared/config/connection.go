@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/agnivade/levenshtein"
 
@@ -224,7 +225,27 @@ func (r *reader) key(n node) {
 	r.secret = strings.TrimSpace(n.text)
 	if r.secret == "" {
 		r.problem(n.at, "key is empty", "write the key, or leave the line out and give it by --key-file or STOVASYNC_KEY")
+		return
 	}
+	if why := KeyFlaw(r.secret); why != "" {
+		r.problem(n.at, "key "+why, "copy it again from the vendor's page, the key and nothing else")
+	}
+}
+
+// KeyFlaw says what no key of the vendor has in it, or "": blanks, line breaks
+// and what cannot be seen come from copying. It holds nothing of the key.
+func KeyFlaw(key string) string {
+	for _, c := range key {
+		switch {
+		case c == '\r' || c == '\n':
+			return "is not one line"
+		case unicode.IsSpace(c):
+			return "has a blank inside"
+		case !unicode.IsPrint(c):
+			return "has a character that cannot be seen inside"
+		}
+	}
+	return ""
 }
 
 func (r *reader) flag(n node, name string, into *bool) {

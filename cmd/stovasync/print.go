@@ -156,13 +156,20 @@ func stamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05")
 }
 
-// minute writes a moment as lists show it.
-func minute(t time.Time) string {
-	if t.IsZero() {
+// started writes a moment as lists show it: on a screen that is not wide,
+// without the year.
+func started(t time.Time, width int) string {
+	switch {
+	case t.IsZero():
 		return ""
+	case width > 0 && width < wideScreen:
+		return t.UTC().Format("01-02 15:04")
+	default:
+		return t.UTC().Format("2006-01-02 15:04")
 	}
-	return t.UTC().Format("2006-01-02 15:04")
 }
+
+const wideScreen = 110
 
 // whole is a time as our JSON has it: the ledger's are as fine as its clock.
 func whole(t time.Time) time.Time { return t.Truncate(time.Second) }

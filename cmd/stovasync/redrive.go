@@ -118,7 +118,7 @@ func (c *cli) printRedriven(views []redrivenView, f filterFlags, dry bool) error
 		for _, v := range group.of {
 			g.row(v.Connection, v.Run, v.Type, cmp.Or(v.Page, "all"), "  "+v.Verdict, v.State)
 		}
-		if err := errors.Join(c.line("%s", group.heading), g.print(c.out), c.gap()); err != nil {
+		if err := errors.Join(c.line("%s", group.heading), g.fit(c.width(), "connection").print(c.out), c.gap()); err != nil {
 			return err
 		}
 	}

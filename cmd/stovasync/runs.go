@@ -54,7 +54,7 @@ func (c *cli) runs(ctx context.Context, at *site, names []string, limit int) err
 			continue
 		}
 		n := tallied(v)
-		g.row(v.Run, v.Connection, v.State, v.Mode, minute(v.Started), n.New, n.Changed, n.failed, v.APICalls, seconds(v.Seconds))
+		g.row(v.Run, v.Connection, v.State, v.Mode, started(v.Started, c.width()), n.New, n.Changed, n.failed, v.APICalls, seconds(v.Seconds))
 	}
 	switch {
 	case c.json:

@@ -289,6 +289,9 @@ func (b *gridBuilder) leftOut() string {
 	if b.plan.NoID > 0 {
 		parts = append(parts, counted(b.plan.NoID, "listed row")+" more without an id")
 	}
+	if b.plan.KeptOut > 0 {
+		parts = append(parts, counted(b.plan.KeptOut, "listed row")+" more of people who were erased")
+	}
 	return strings.Join(parts, "; ")
 }
 

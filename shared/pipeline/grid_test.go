@@ -1,7 +1,11 @@
 package pipeline_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -78,7 +82,7 @@ func (w *world) adds(tr pipeline.TypeRun, g pipeline.TypeGrid) {
 		w.t.Errorf("the difference is %q; %s", g.Difference, about)
 	}
 	slices.Sort(plan.All)
-	if (slices.Equal(chosen, plan.All) && plan.NoID == 0 && len(w.keys(key)) > 0) != (g.LeftOut == "") {
+	if (slices.Equal(chosen, plan.All) && plan.NoID+plan.KeptOut == 0 && len(w.keys(key)) > 0) != (g.LeftOut == "") {
 		w.t.Errorf("left out is %q; %s", g.LeftOut, about)
 	}
 }
@@ -323,6 +327,30 @@ func TestWhatBecameOfAPageIsItsCell(t *testing.T) {
 	w.must(err)
 	same(t, "what a grid without its plan says", "the plan cannot be read any more: how many were listed is not known", grids[0].LeftOut)
 	same(t, "rows of a grid without its plan", [3]int{0, 10, 10}, [3]int{grids[0].Listed, grids[0].Chosen, grids[0].Counted})
+}
+
+// An erased person is in no plan any more, but the vendor has listed the row.
+func TestTheGridTellsHowManyListedRowsAreOfErasedPeople(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0).only(run.Users)
+	w.expo()
+	w.save()
+	v := w.sync(pipeline.Start{})
+	key := "plans/" + w.conn.Name + "/" + v.Run + "/attendees.json.gz"
+	var plan pipeline.Plan
+	w.read(key, &plan)
+	plan.KeptOut = 2
+	doc, err := json.Marshal(plan)
+	w.must(err)
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err = z.Write(doc)
+	w.must(errors.Join(err, z.Close()))
+	_, err = w.mem.Objects().Put(t.Context(), key, bytes.NewReader(b.Bytes()), pipeline.ObjectInfo{})
+	w.must(err)
+	g := w.gridsOf(v.Run)[run.Users]
+	same(t, "left out", "1 listed row more without an id; 2 listed rows more of people who were erased", g.LeftOut)
+	same(t, "difference", "", g.Difference)
 }
 
 func TestTheGridOfARunThatIsNotThere(t *testing.T) {

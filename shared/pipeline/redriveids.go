@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 
+	"github.com/valyala/fastjson"
+
 	"stovasync/shared/fault"
 	"stovasync/shared/run"
 )
@@ -12,7 +14,7 @@ import (
 // Each plan is read once.
 func FailedIDs(ctx context.Context, s *Steps, failures []Failure) (map[run.Task][]string, error) {
 	out := map[run.Task][]string{}
-	plans := map[string][][]string{}
+	plans := map[string][]*fastjson.Value{}
 	for _, x := range failures {
 		if x.Page == "" {
 			continue
@@ -28,7 +30,7 @@ func FailedIDs(ctx context.Context, s *Steps, failures []Failure) (map[run.Task]
 	return out, nil
 }
 
-func failedIDs(ctx context.Context, s *Steps, x Failure, plans map[string][][]string) (ids []string, err error) {
+func failedIDs(ctx context.Context, s *Steps, x Failure, plans map[string][]*fastjson.Value) (ids []string, err error) {
 	p, ok, err := s.Ledger.Page(ctx, x.Run, x.Type, x.Page)
 	if err != nil || !ok {
 		return nil, err
@@ -37,24 +39,36 @@ func failedIDs(ctx context.Context, s *Steps, x Failure, plans map[string][][]st
 		_, err := getJSON(ctx, s.Objects, p.IDs, &ids)
 		return ids, passing(err)
 	}
-	key := planObject(x.Connection, x.Run, x.Type.Stream())
-	pages, ok := plans[key]
-	if !ok {
-		// Of a plan only its pages: the list of all ids is most of it.
-		var plan struct {
-			Pages [][]string `json:"pages"`
-		}
-		if _, err := getJSON(ctx, s.Objects, key, &plan); passing(err) != nil {
-			return nil, err
-		}
-		pages = plan.Pages
-		plans[key] = pages
+	pages, err := planPages(ctx, s, planObject(x.Connection, x.Run, x.Type.Stream()), plans)
+	if err != nil {
+		return nil, err
 	}
 	i, err := planPage(x.Page)
 	if err != nil || i >= len(pages) {
 		return nil, nil // a page of no plan
 	}
-	return pages[i], nil
+	for _, id := range pages[i].GetArray() {
+		ids = append(ids, string(id.GetStringBytes()))
+	}
+	return ids, nil
+}
+
+// planPages reads of a plan only its pages, without making texts of thousands of
+// ids that nobody asks for.
+func planPages(ctx context.Context, s *Steps, key string, plans map[string][]*fastjson.Value) ([]*fastjson.Value, error) {
+	if pages, ok := plans[key]; ok {
+		return pages, nil
+	}
+	text, _, err := getGzip(ctx, s.Objects, key)
+	if passing(err) != nil {
+		return nil, err
+	}
+	plan, err := fastjson.ParseBytes(text) // a parser of its own: the values live on
+	if err != nil {
+		plan = nil
+	}
+	plans[key] = plan.GetArray("pages")
+	return plans[key], nil
 }
 
 // passing drops the error of an object that is damaged: who only looks goes on

@@ -183,6 +183,9 @@ func inner(v *fastjson.Value) *fastjson.Object {
 	if list := elements(v); len(list) > 0 {
 		v = list[0]
 	}
+	if v.Type() != fastjson.TypeObject { // which Object would tell at length
+		return nil
+	}
 	obj, _ := v.Object()
 	return obj
 }

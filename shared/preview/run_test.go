@@ -77,6 +77,41 @@ func TestASearchForRareRowsEnds(t *testing.T) {
 	}
 }
 
+func TestStoredSponsorsAreReadFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, stovatest.Options{Attendees: 400})
+	w.twin.Edit(func(e *stovatest.Event) { slices.Reverse(e.People) }) // sponsors last
+	if r := w.preview(run.Sponsors, sample(10)); r.Sampled != 0 || r.PassedOver != 100 {
+		t.Fatalf("%d sponsors among %d others; want none, which the list begins with", r.Sampled, r.PassedOver)
+	}
+	var known []pipeline.Record
+	for _, p := range w.event.People {
+		if p.Category == "Sponsor" {
+			known = append(known, pipeline.Record{ID: p.ID, Status: "active"})
+		}
+	}
+	w.keep(run.Sponsors, known...)
+	w.twin.Reset()
+	r := w.preview(run.Sponsors, sample(8))
+	if n := len(w.twin.Fetched("getAttendee")); r.Sampled != 8 || n != 8 {
+		t.Errorf("%d sponsors with %d rows read, want 8 with 8", r.Sampled, n)
+	}
+	// What is stored may be of yesterday: one is gone, one is no sponsor any more.
+	w.twin.Edit(func(e *stovatest.Event) {
+		e.Remove("800000003")
+		e.Person("800000006").Category = "Press"
+	})
+	r = w.preview(run.Sponsors, sample(8))
+	for _, row := range r.Synced {
+		if id := row["fp_ext_id"]; id == "800000003" || id == "800000006" {
+			t.Errorf("%s is shown as a sponsor", id)
+		}
+	}
+	if r.Sampled != 6 {
+		t.Errorf("%d sponsors are left of 8 stored ones, want 6", r.Sampled)
+	}
+}
+
 func TestAnEventWithoutRowsIsAnEmptyReport(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, stovatest.Options{Attendees: -1, Sessions: -1, Speakers: -1})

@@ -13,6 +13,7 @@ import (
 
 	"stovasync/shared/fault"
 	"stovasync/shared/mapping"
+	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 	"stovasync/shared/stova"
 )
@@ -141,6 +142,29 @@ func (s *sampler) list(ctx context.Context, most int) error {
 	s.listed = len(l.IDs)
 	s.ids = slices.DeleteFunc(l.IDs, s.p.erased.Has)
 	s.p.report.KeptOut = s.listed - len(s.ids)
+	return s.sponsorsFirst(ctx)
+}
+
+// sponsorsFirst puts attendees who are stored as sponsors before the listed
+// ones: they may be anywhere in a long list.
+func (s *sampler) sponsorsFirst(ctx context.Context) error {
+	p := s.p
+	if p.req.Type != run.Sponsors && p.req.Type != run.SponsorLevels {
+		return nil
+	}
+	var known []string
+	for r, err := range p.env.Records.Scan(ctx, p.conn.Name, run.Sponsors, pipeline.Scan{}) {
+		if err != nil {
+			return storeError(fmt.Errorf("read the stored sponsors: %w", err))
+		}
+		if !p.erased.Has(r.ID) {
+			known = append(known, r.ID)
+		}
+		if len(known) == p.req.Sample {
+			break
+		}
+	}
+	s.ids = append(known, slices.DeleteFunc(s.ids, func(id string) bool { return slices.Contains(known, id) })...)
 	return nil
 }
 

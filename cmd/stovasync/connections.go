@@ -98,6 +98,11 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 				return err
 			}
 		}
+		left, err := unprotected(ctx, at, conn)
+		if err != nil {
+			return err
+		}
+		parsed.Warnings = append(parsed.Warnings, left...)
 		if err := at.Steps.Ledger.PutConnection(ctx, conn, time.Now().UTC()); err != nil {
 			return err
 		}

@@ -7,11 +7,15 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"stovasync/shared/config"
 	"stovasync/shared/erase"
+	"stovasync/shared/fault"
+	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
 
@@ -270,4 +274,46 @@ func (c *cli) receipts(ctx context.Context, at *site, name string) error {
 		g.row(stamp(r.At), r.Action, r.Entry, sum)
 	}
 	return g.print(c.out)
+}
+
+// unprotected takes people who were erased out of the settings to be kept, and
+// says how many there were. Where the key is lost nobody can tell; syncs say so.
+func unprotected(ctx context.Context, at *site, conn run.Connection) ([]run.Warning, error) {
+	erased, err := pipeline.ReadErasures(ctx, at.Steps.Ledger.Items, at.Secrets, conn)
+	if err != nil && fault.CodeOf(err) != fault.EraseKey {
+		return nil, err
+	}
+	n := 0
+	for _, t := range ofPeople {
+		for id := range conn.Protect[t] {
+			owner, _, _ := strings.Cut(id, "_") // a schedule row's id begins with its attendee's
+			if erased.Has(owner) {
+				delete(conn.Protect[t], id)
+				n++
+			}
+		}
+		if len(conn.Protect[t]) == 0 {
+			delete(conn.Protect, t)
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return []run.Warning{{Code: config.WarnSetting, Message: "protect names " + count(n, "record") + " of people who were erased: left out"}}, nil
+}
+
+// ofPeople are the types whose records tell an attendee.
+var ofPeople = []run.DataType{run.Users, run.Sponsors, run.Schedule, run.UserPhotos}
+
+// tellErased tells who follows an export that people were erased since, which
+// no line of it can.
+func (c *cli) tellErased(ctx context.Context, at *site, name string, t run.DataType, since time.Time) error {
+	if !slices.Contains(ofPeople, t) {
+		return nil
+	}
+	n, err := erase.Since(ctx, at.Steps.Ledger.Items, name, since)
+	if err == nil && n > 0 {
+		c.say("note: %s of a person since then, which no line tells: compare with an export without --since\n", count(n, "erasure"))
+	}
+	return err
 }

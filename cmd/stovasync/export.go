@@ -41,7 +41,9 @@ objects/ in the target's folder, or the key of an object in the stack's bucket.
 --since compares updated_at, the time of the write, and takes what was written
 at that very time. To follow a store, go back 15 minutes from the newest
 updated_at you have and expect repeats. With --since or --removed, records that
-were removed are shown too, with removed_at.`,
+were removed are shown too, with removed_at. Of people who were erased nothing is
+shown, since a tombstone would hold the id: a note says that there are some, and
+a whole export, compared with what you have, tells whom to drop.`,
 		Example: "  stovasync export summit users\n  stovasync export summit sessions --format csv > sessions.csv\n  stovasync export summit users --since 2031-03-04T09:00:00Z",
 		Args:    exactly("NAME", "TYPE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,6 +75,9 @@ func (c *cli) export(ctx context.Context, at *site, name, typeWord string, f exp
 		scan.Removed = true
 		if scan.Since.After(at.now()) {
 			c.say("note: --since %s is in the future: nothing has been written since then\n", f.since)
+		}
+		if err := c.tellErased(ctx, at, name, t, scan.Since); err != nil {
+			return err
 		}
 	}
 	e := exporter{at: at, name: name, t: t, scan: scan, out: bufio.NewWriterSize(c.out, 1<<16)}

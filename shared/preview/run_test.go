@@ -1,6 +1,7 @@
 package preview_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -522,10 +523,25 @@ func TestErasedPeopleAreNotRead(t *testing.T) {
 	}
 }
 
+func TestWhatWasReadInTimeIsReported(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, stovatest.Options{Attendees: 60, Sponsors: -1})
+	w.slow = 5
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	r, err := preview.Run(ctx, w.env(), preview.Request{Connection: "summit", Type: run.Users})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := warned(r, "SAMPLE_SHORT"); r.Sampled != 5 || len(text) != 1 || !strings.Contains(text[0], "5 of 20 rows were read before the time was up") {
+		t.Errorf("%d rows, warnings %v; want the 5 that came", r.Sampled, r.Warnings)
+	}
+}
+
 func TestACancelledPreviewEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, stovatest.Options{Attendees: 40})
-	ctx, cancel := contextOf(t)
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := preview.Run(ctx, w.env(), preview.Request{Connection: "summit", Type: run.Users})
 	if !errors.Is(err, ctx.Err()) {

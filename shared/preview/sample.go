@@ -42,14 +42,44 @@ func (s *sampler) read(ctx context.Context) error {
 		return err
 	}
 	p := s.p
+	limited, cancel := withMargin(ctx)
+	defer cancel()
+	err := s.sample(limited)
+	late := err != nil && ctx.Err() == nil && (limited.Err() != nil || fault.IsOutOfTime(err)) && p.report.Sampled > 0
+	if err != nil && !late {
+		return err
+	}
+	s.rejectNoID()
+	switch {
+	case late:
+		p.warn(run.Warning{Code: warnShort, Message: fmt.Sprintf("%s: %d of %d rows were read before the time was up; a smaller --sample is sooner read", p.req.Type, p.report.Sampled, p.req.Sample)})
+	case p.report.Sampled < p.req.Sample && !s.whole:
+		p.warn(run.Warning{Code: warnShort, Message: fmt.Sprintf("%s: %d of %d rows were found among the first %d that the vendor lists; a larger --sample looks at more",
+			p.req.Type, p.report.Sampled, p.req.Sample, s.listed)})
+	}
+	return nil
+}
+
+// margin is what is left of the time of a function for all that comes after
+// the rows.
+const margin = 10 * time.Second
+
+// withMargin ends a context in time to report what was read.
+func withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(margin, time.Until(deadline)/4)))
+}
+
+// sample reads rows until there are enough, or no more.
+func (s *sampler) sample(ctx context.Context) error {
+	p := s.p
 	for next := 0; p.report.Sampled < p.req.Sample; {
 		if next == len(s.ids) {
-			more, err := s.listMore(ctx)
-			if err != nil {
+			if more, err := s.listMore(ctx); err != nil || !more {
 				return err
-			}
-			if !more {
-				break
 			}
 		}
 		n := min(max(p.req.Sample-p.report.Sampled, s.least()), len(s.ids)-next)
@@ -57,11 +87,6 @@ func (s *sampler) read(ctx context.Context) error {
 			return err
 		}
 		next += n
-	}
-	s.rejectNoID()
-	if p.report.Sampled < p.req.Sample && !s.whole {
-		p.warn(run.Warning{Code: warnShort, Message: fmt.Sprintf("%s: %d of %d rows were found among the first %d that the vendor lists; a larger --sample looks at more",
-			p.req.Type, p.report.Sampled, p.req.Sample, s.listed)})
 	}
 	return nil
 }

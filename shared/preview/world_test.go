@@ -27,6 +27,7 @@ type world struct {
 	items *spy
 	conn  run.Connection
 	src   *stova.Client
+	slow  int // rows that come; the others wait for the end of their time. 0: all come
 }
 
 func newWorld(t *testing.T, o stovatest.Options) *world {
@@ -118,7 +119,29 @@ func trial(t run.DataType, field, expression string) func(*preview.Request) {
 type connector struct{ w *world }
 
 func (c connector) Source(context.Context, run.Connection) (pipeline.Source, error) {
+	if c.w.slow > 0 {
+		return &slowSource{Source: c.w.src, left: c.w.slow}, nil
+	}
 	return c.w.src, nil
+}
+
+// slowSource gives some rows and then none any more.
+type slowSource struct {
+	pipeline.Source
+	mu   sync.Mutex
+	left int
+}
+
+func (s *slowSource) Row(ctx context.Context, stream run.Stream, id string) (json.RawMessage, error) {
+	s.mu.Lock()
+	s.left--
+	none := s.left < 0
+	s.mu.Unlock()
+	if none {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Source.Row(ctx, stream, id)
 }
 
 func (c connector) Downloader(run.Connection) pipeline.Downloader {
@@ -239,8 +262,4 @@ func (w *world) fault(spec string) {
 		w.t.Fatal(err)
 	}
 	w.twin.Fault(f)
-}
-
-func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
-	return context.WithCancel(t.Context())
 }

@@ -76,8 +76,11 @@ func TestHash(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	t.Parallel()
-	names := []string{"fname", "lname", "company", "country", "email"}
-	for in, want := range map[string]string{"fnmae": "fname", "compnay": "company", "e-mail": "email", "zzzz": "", "Country": "country", "email": ""} {
+	names := []string{"fname", "lname", "company", "country", "email", "registrationstatus", "mphone", "wphone", "lastmodified"}
+	for in, want := range map[string]string{"fnmae": "fname", "compnay": "company", "e-mail": "email", "zzzz": "", "Country": "country", "email": "",
+		// By another name, by a part of it, and not by one of several.
+		"first_name": "fname", "Surname": "lname", "organisation": "company", "registration": "registrationstatus", "status": "registrationstatus",
+		"mobile": "mphone", "phone": "mphone", "e mail": "email", "photo_url": "", "category.short": "", "lastmodifed": "lastmodified", "LastModified": "lastmodified"} {
 		if got := nearest(in, names); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", in, got, want)
 		}

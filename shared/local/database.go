@@ -52,7 +52,7 @@ func openDatabase(ctx context.Context, path string) (*database, error) {
 	if d.conn, err = d.pool.Conn(ctx); err != nil {
 		return d, err
 	}
-	if err := d.migrate(ctx); err != nil {
+	if err := d.migrate(ctx, steps()); err != nil {
 		return d, err
 	}
 	d.read, err = connect(path, readers, "busy_timeout(2000)", "query_only(on)")

@@ -24,6 +24,9 @@ var (
 	busy     = cause{"another process holds the store", "wait for it to end, then run the command again"}
 	newer    = cause{"the store was written by a newer version of stovasync", "use that version, or name another folder with --target local:DIR"}
 	unclear  = cause{"the store failed", "run the command again; if it stays, name another folder with --target local:DIR"}
+	readOnly = cause{"the disk of the store's folder is read-only", "mount it to be written, or name a folder on another disk with --target local:DIR"}
+	foreign  = cause{"the folder holds the database of another program", "name another folder with --target local:DIR"}
+	noFile   = cause{"a folder stands where the store needs a file", "name another folder with --target local:DIR"}
 	noFolder = cause{"a file stands where the store needs a folder", "name another folder with --target local:DIR"}
 )
 
@@ -65,8 +68,14 @@ func unavailable(op string, err error) error {
 		c = newer
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		c = full
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+	case errors.Is(err, errForeign):
+		c = foreign
+	case errors.Is(err, syscall.EROFS):
+		c = readOnly
+	case errors.Is(err, fs.ErrPermission):
 		c = denied
+	case errors.Is(err, syscall.EISDIR):
+		c = noFile
 	case errors.Is(err, syscall.EIO):
 		c = disk
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):

@@ -7,7 +7,14 @@ import (
 	"fmt"
 )
 
-var errNewer = errors.New("schema is newer than this program")
+var (
+	errNewer   = errors.New("schema is newer than this program")
+	errForeign = errors.New("database of another program")
+)
+
+// applicationID marks our files in their header, as SQLite provides for it. The
+// files of the first version have no mark.
+const applicationID = 0x73766f79
 
 // steps returns the statements that bring the schema from version i to i+1.
 // A step that has shipped is never changed.
@@ -38,19 +45,25 @@ func steps() [][]string {
 			held INTEGER NOT NULL,       -- 1 from a receive until it is given back
 			dead INTEGER NOT NULL)`,
 		`CREATE INDEX messages_visible ON messages (dead, queue, visible_at)`,
+	}, {
+		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
 	}}
 }
 
-// migrate brings the schema to this program's version.
-func (d *database) migrate(ctx context.Context) error {
-	all := steps()
+// migrate brings the schema from the version that the file has to the last of
+// the steps, wholly or not at all: a process that ends in between leaves the
+// file as it was. A file that we did not make is left alone.
+func (d *database) migrate(ctx context.Context, all [][]string) error {
 	return d.update(ctx, "migrate the store", func(t tx) error {
-		var version int
-		if err := t.query(func(r *sql.Rows) error { return r.Scan(&version) }, "PRAGMA user_version"); err != nil {
+		version, err := t.version()
+		if err != nil {
 			return err
 		}
 		if version > len(all) {
 			return errNewer
+		}
+		if version == len(all) {
+			return nil
 		}
 		for ; version < len(all); version++ {
 			for _, s := range all[version] {
@@ -59,7 +72,25 @@ func (d *database) migrate(ctx context.Context) error {
 				}
 			}
 		}
-		_, err := d.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(all)))
+		_, err = d.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", len(all)))
 		return err
 	})
+}
+
+// version is the number of steps that have made the file. The error is
+// errForeign for a file that has tables and is none of ours.
+func (t tx) version() (int, error) {
+	var version, application, tables int
+	for into, query := range map[*int]string{
+		&version: "PRAGMA user_version", &application: "PRAGMA application_id",
+		&tables: "SELECT count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'",
+	} {
+		if err := t.query(func(r *sql.Rows) error { return r.Scan(into) }, query); err != nil {
+			return 0, err
+		}
+	}
+	if application != 0 && application != applicationID || version == 0 && tables > 0 {
+		return 0, errForeign
+	}
+	return version, nil
 }

@@ -3,8 +3,6 @@ package pipeline
 import (
 	"context"
 
-	"github.com/valyala/fastjson"
-
 	"stovasync/shared/fault"
 	"stovasync/shared/run"
 )
@@ -14,7 +12,7 @@ import (
 // Each plan is read once.
 func FailedIDs(ctx context.Context, s *Steps, failures []Failure) (map[run.Task][]string, error) {
 	out := map[run.Task][]string{}
-	plans := map[string][]*fastjson.Value{}
+	plans := map[string][][]string{}
 	for _, x := range failures {
 		if x.Page == "" {
 			continue
@@ -30,7 +28,7 @@ func FailedIDs(ctx context.Context, s *Steps, failures []Failure) (map[run.Task]
 	return out, nil
 }
 
-func failedIDs(ctx context.Context, s *Steps, x Failure, plans map[string][]*fastjson.Value) (ids []string, err error) {
+func failedIDs(ctx context.Context, s *Steps, x Failure, plans map[string][][]string) (ids []string, err error) {
 	p, ok, err := s.Ledger.Page(ctx, x.Run, x.Type, x.Page)
 	if err != nil || !ok {
 		return nil, err
@@ -47,28 +45,25 @@ func failedIDs(ctx context.Context, s *Steps, x Failure, plans map[string][]*fas
 	if err != nil || i >= len(pages) {
 		return nil, nil // a page of no plan
 	}
-	for _, id := range pages[i].GetArray() {
-		ids = append(ids, string(id.GetStringBytes()))
-	}
-	return ids, nil
+	return pages[i], nil
 }
 
-// planPages reads of a plan only its pages, without making texts of thousands of
-// ids that nobody asks for.
-func planPages(ctx context.Context, s *Steps, key string, plans map[string][]*fastjson.Value) ([]*fastjson.Value, error) {
+// planPages reads of a plan only its pages: the list of all ids is most of it.
+func planPages(ctx context.Context, s *Steps, key string, plans map[string][][]string) ([][]string, error) {
 	if pages, ok := plans[key]; ok {
 		return pages, nil
 	}
-	text, _, err := getGzip(ctx, s.Objects, key)
-	if passing(err) != nil {
-		return nil, err
+	var plan struct {
+		Pages [][]string `json:"pages"`
 	}
-	plan, err := fastjson.ParseBytes(text) // a parser of its own: the values live on
-	if err != nil {
-		plan = nil
+	if _, err := getJSON(ctx, s.Objects, key, &plan); err != nil {
+		if passing(err) != nil {
+			return nil, err
+		}
+		plan.Pages = nil
 	}
-	plans[key] = plan.GetArray("pages")
-	return plans[key], nil
+	plans[key] = plan.Pages
+	return plan.Pages, nil
 }
 
 // passing drops the error of an object that is damaged: who only looks goes on

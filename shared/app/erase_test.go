@@ -167,9 +167,9 @@ func (w *world) expectWithout(id string) store {
 
 // eventful runs everything that makes a store hold a person in all its places:
 // pages, a reject, a retry list, a failed page, protected fields.
-func eventful(t *testing.T) (w *world, id string, x traces) {
+func eventful(t *testing.T, o stovatest.Options) (w *world, id string, x traces) {
 	t.Helper()
-	w = newWorld(t, stovatest.Options{Seed: 41, Attendees: 30, Sessions: 10, Speakers: 4, Sponsors: 4, Levels: 2}, stovatest.ServerOptions{}, "pageSize: 7\n")
+	w = newWorld(t, o, stovatest.ServerOptions{}, "pageSize: 7\n")
 	id = w.victim()
 	x = w.distinct(id)
 	w.connect("pageSize: 7\nprotect:\n  users: {\"" + id + "\": [position]}\n")
@@ -190,7 +190,7 @@ func eventful(t *testing.T) (w *world, id string, x traces) {
 
 func TestNothingIsLeftOfWhoWasErasedAndNobodyComesBack(t *testing.T) {
 	t.Parallel()
-	w, id, x := eventful(t)
+	w, id, x := eventful(t, stovatest.Options{Seed: 41, Attendees: 30, Sessions: 10, Speakers: 4, Sponsors: 4, Levels: 2})
 	before := x.scanFolder(t, w.dir)
 	for _, place := range []string{"the id in a name", "the id in objects/raw", "the id in objects/plans", "the id in objects/reports", "the id in stovasync.db",
 		"the picture in objects/" + w.event.ID, "the e-mail in stovasync.db", "the phone in objects/raw"} {
@@ -435,7 +435,7 @@ func (b *brittle) do(write func() error) error {
 
 func TestAnErasureCutAnywhereIsFinishedByCallingItAgain(t *testing.T) {
 	t.Parallel()
-	w, id, x := eventful(t)
+	w, id, x := eventful(t, stovatest.Options{Seed: 41, Attendees: 9, Sessions: 3, Speakers: 1, Sponsors: 2, Levels: 1})
 	if err := w.app.Close(); err != nil {
 		t.Fatal(err)
 	}

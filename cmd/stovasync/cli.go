@@ -195,6 +195,7 @@ First steps:
   stovasync demo                       see a whole run, on an invented event
   stovasync connections put FILE       describe an event of your own
   stovasync check NAME                 test what FILE says
+  stovasync preview NAME users         see what a sync would make of it
   stovasync sync NAME                  sync it; again whenever you like
   stovasync export NAME users          get the records
 

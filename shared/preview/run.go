@@ -56,36 +56,16 @@ func Run(ctx context.Context, env Env, req Request) (Report, error) {
 		env.Now = time.Now
 	}
 	env.Fetches = cmp.Or(max(env.Fetches, 0), 4)
-	req.Sample = cmp.Or(req.Sample, DefaultSample)
-	if req.Sample < 1 || req.Sample > MaxSample {
-		return Report{}, fault.New(fault.ConfigInvalid, fmt.Sprintf("a sample of %d rows is out of range", req.Sample), fmt.Sprintf("use 1 to %d", MaxSample))
+	began := env.Now()
+	if err := req.check(); err != nil {
+		return Report{}, err
 	}
-	t, err := run.ParseType(string(req.Type)) // a function is asked in people's own words too
-	if err != nil {
-		return Report{}, fault.Wrap(fault.ConfigInvalid, err, err.Error(), fmt.Sprintf("the types are %v", run.AllTypes()))
-	}
-	req.Type = t
-	conn, err := env.Ledger.Connection(ctx, req.Connection)
+	p, err := begin(ctx, env, req)
 	if err != nil {
 		return Report{}, err
 	}
-	tried := req.over(conn)
-	set, err := env.Connector.Mapping(tried)
-	if err != nil {
-		return Report{}, err
-	}
-	p := &previewer{env: env, req: req, conn: tried, kept: conn, set: set, began: env.Now(), columns: newBook()}
-	p.report = Report{
-		Connection: conn.Name, Type: req.Type, EventID: conn.EventID, Taken: p.began.UTC(), Trial: req.Trial, Asked: req.Sample,
-		Fields: []Field{}, Columns: []Column{}, Synced: []map[string]any{}, Filtered: []Filtered{}, Rejected: []Rejected{}, Warnings: []run.Warning{},
-	}
-	if req.Type == run.Users || req.Type == run.Sponsors {
-		p.report.InactivePolicy = cmp.Or(tried.InactivePolicy, "cancel")
-	}
-	if p.erased, err = p.erasures(ctx); err != nil {
-		return Report{}, err
-	}
-	if req.Type.IsPhotos() {
+	p.report.Taken = began.UTC()
+	if p.req.Type.IsPhotos() {
 		err = p.pictures(ctx)
 	} else {
 		err = p.rows(ctx)
@@ -93,8 +73,45 @@ func Run(ctx context.Context, env Env, req Request) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	p.report.Seconds = env.Now().Sub(p.began).Seconds()
+	p.report.Seconds = env.Now().Sub(began).Seconds()
 	return p.report, nil
+}
+
+// check fills in what a request leaves open and refuses what makes no sense.
+func (r *Request) check() error {
+	r.Sample = cmp.Or(r.Sample, DefaultSample)
+	if r.Sample < 1 || r.Sample > MaxSample {
+		return fault.New(fault.ConfigInvalid, fmt.Sprintf("a sample of %d rows is out of range", r.Sample), fmt.Sprintf("use 1 to %d", MaxSample))
+	}
+	t, err := run.ParseType(string(r.Type)) // a function is asked in people's own words too
+	if err != nil {
+		return fault.Wrap(fault.ConfigInvalid, err, err.Error(), fmt.Sprintf("the types are %v", run.AllTypes()))
+	}
+	r.Type = t
+	return nil
+}
+
+// begin reads the settings that are previewed.
+func begin(ctx context.Context, env Env, req Request) (*previewer, error) {
+	conn, err := env.Ledger.Connection(ctx, req.Connection)
+	if err != nil {
+		return nil, err
+	}
+	tried := req.over(conn)
+	set, err := env.Connector.Mapping(tried)
+	if err != nil {
+		return nil, err
+	}
+	p := &previewer{env: env, req: req, conn: tried, kept: conn, set: set, columns: newBook()}
+	p.report = Report{
+		Connection: conn.Name, Type: req.Type, EventID: conn.EventID, Trial: req.Trial, Asked: req.Sample,
+		Fields: []Field{}, Columns: []Column{}, Synced: []map[string]any{}, Filtered: []Filtered{}, Rejected: []Rejected{}, Warnings: []run.Warning{},
+	}
+	if req.Type == run.Users || req.Type == run.Sponsors {
+		p.report.InactivePolicy = cmp.Or(tried.InactivePolicy, "cancel")
+	}
+	p.erased, err = p.erasures(ctx)
+	return p, err
 }
 
 // erasures are those who must stay out of everything that is of attendees.
@@ -124,12 +141,11 @@ func (r Request) over(c run.Connection) run.Connection {
 
 // previewer is a preview under way.
 type previewer struct {
-	env   Env
-	req   Request
-	conn  run.Connection // as it is tried
-	kept  run.Connection // as it is kept: clients go by it
-	set   *mapping.Set
-	began time.Time
+	env  Env
+	req  Request
+	conn run.Connection // as it is tried
+	kept run.Connection // as it is kept: clients go by it
+	set  *mapping.Set
 
 	mapper  *mapping.Mapper
 	form    []mapping.Column // the event's questions, in their order

@@ -107,10 +107,17 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 			return err
 		}
 		parsed.Warnings = append(parsed.Warnings, underway(ctx, at, conn.Name)...)
+		doubts := mappingDoubts(parsed)
 		if c.json {
+			for _, d := range doubts {
+				parsed.Warnings = append(parsed.Warnings, run.Warning{Code: string(d.Code), Message: strings.TrimPrefix(d.Error(), string(d.Code)+": ")})
+			}
 			return printJSON(c.out, putView{conn.Name, keySet, parsed.Warnings})
 		}
 		c.warn(parsed.Warnings)
+		for _, d := range doubts {
+			c.say("warning %s\n", d.Error()+excerpt(d, c.width()))
+		}
 		if err := c.line("Connection %s is saved, its key too.", conn.Name); err != nil {
 			return err
 		}
@@ -139,6 +146,22 @@ func underway(ctx context.Context, at *site, name string) []run.Warning {
 func compiles(conn run.Connection) error {
 	_, err := mapping.Compile(app.MappingSettings(conn))
 	return err
+}
+
+// mappingDoubts are what the mapping of a file could have meant otherwise, with
+// their lines.
+func mappingDoubts(parsed config.Parsed) []*fault.Error {
+	set, err := mapping.Compile(app.MappingSettings(parsed.Connection))
+	if err != nil {
+		return nil // it was refused before
+	}
+	var all []*fault.Error
+	for _, d := range mapping.Doubts(set) {
+		if f, ok := errors.AsType[*fault.Error](parsed.Places.Put(d)); ok {
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // excerpt is the line of a file that an error is about, with a caret under the

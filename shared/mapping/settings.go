@@ -42,6 +42,7 @@ type Set struct {
 	policy   string
 	category string
 	warnings []run.Warning
+	doubts   []*Place // of the warnings
 	vendor   map[run.Stream]map[string]string
 	hash     string
 }
@@ -202,10 +203,10 @@ func (c *setCompiler) allowed(t run.DataType, name string, text *string) bool {
 		c.failName(fault.MappingInvalid, t, name, " cannot be a field's name",
 			"use 1 to 128 characters, no # among them, no blank at the ends, no _ at the beginning")
 	case !ok && text == nil:
-		c.warn(fmt.Sprintf("%s: %s is unmapped already; the default mapping does not hold it%s", t, name, didYouMean(t, name)))
+		c.warn(t, name, "is unmapped already; the default mapping does not hold it")
 		return false
 	case !ok && t != run.Users:
-		c.warn(fmt.Sprintf("%s: %s is no known field of this type; it is stored as it is%s", t, name, didYouMean(t, name)))
+		c.warn(t, name, "is no known field of this type; it is stored as it is")
 		return true
 	default:
 		return true
@@ -227,8 +228,10 @@ func didYouMean(t run.DataType, name string) string {
 	return ""
 }
 
-func (c *setCompiler) warn(msg string) {
+func (c *setCompiler) warn(t run.DataType, name, what string) {
+	msg := fmt.Sprintf("%s: %s %s%s", t, name, what, didYouMean(t, name))
 	c.set.warnings = append(c.set.warnings, run.Warning{Code: string(fault.MappingInvalid), Message: msg})
+	c.set.doubts = append(c.set.doubts, &Place{Type: t, Field: name, what: msg})
 }
 
 // field compiles one field of a type.

@@ -107,27 +107,37 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 			return err
 		}
 		parsed.Warnings = append(parsed.Warnings, underway(ctx, at, conn.Name)...)
-		doubts := mappingDoubts(parsed)
 		if c.json {
-			for _, d := range doubts {
-				parsed.Warnings = append(parsed.Warnings, run.Warning{Code: string(d.Code), Message: strings.TrimPrefix(d.Error(), string(d.Code)+": ")})
-			}
+			parsed.Warnings = append(parsed.Warnings, warningsOf(mappingDoubts(parsed))...)
 			return printJSON(c.out, putView{conn.Name, keySet, parsed.Warnings})
 		}
 		c.warn(parsed.Warnings)
-		for _, d := range doubts {
+		for _, d := range mappingDoubts(parsed) {
 			c.say("warning %s\n", d.Error()+excerpt(d, c.width()))
 		}
-		if err := c.line("Connection %s is saved, its key too.", conn.Name); err != nil {
+		return c.saved(conn.Name, replaced)
+	})
+}
+
+// saved says what a put has done, and what may come next.
+func (c *cli) saved(name string, replaced bool) error {
+	if err := c.line("Connection %s is saved, its key too.", name); err != nil {
+		return err
+	}
+	if replaced {
+		if err := c.line("Functions use the new key within five minutes; one whose old key is refused reads the new one at once."); err != nil {
 			return err
 		}
-		if replaced {
-			if err := c.line("Functions use the new key within five minutes; one whose old key is refused reads the new one at once."); err != nil {
-				return err
-			}
-		}
-		return c.line("Next: %s check %s", c.self(), conn.Name)
-	})
+	}
+	return c.line("Next: %s check %s", c.self(), name)
+}
+
+func warningsOf(doubts []*fault.Error) []run.Warning {
+	var all []run.Warning
+	for _, d := range doubts {
+		all = append(all, run.Warning{Code: string(d.Code), Message: strings.TrimPrefix(d.Error(), string(d.Code)+": ")})
+	}
+	return all
 }
 
 // underway tells what new settings mean for a run that is under way: each of
@@ -371,7 +381,8 @@ func (c *cli) list(ctx context.Context, at *site) error {
 		_, err = fmt.Fprintf(c.out, "No connections yet. Make one: %s connections put FILE\n", c.self())
 		return err
 	}
-	return g.print(c.out)
+	// In a narrow terminal what tells connections apart stays.
+	return g.fit(c.width(), "account", "end point", "last run (UTC)", "event", "key").print(c.out)
 }
 
 func (c *cli) showCommand() *cobra.Command {

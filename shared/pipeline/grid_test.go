@@ -194,7 +194,7 @@ func TestTheCellsOfARunHoldWhatItsPlanChose(t *testing.T) {
 	seen := make(chan pipeline.CellState, 100_000)
 	why := make(chan pipeline.GapReason, 100_000)
 	t.Run("seeds", func(t *testing.T) {
-		for seed := range uint64(36) {
+		for seed := range uint64(48) {
 			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 				t.Parallel()
 				rng := rand.New(rand.NewPCG(seed, 2))

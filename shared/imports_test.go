@@ -40,6 +40,7 @@ func edges() map[string][]string {
 		s + "erase":                 {s + "fault", s + "pipeline", s + "run"},
 		s + "explain":               {s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "run", s + "stova"},
 		s + "report":                {s + "fault", s + "pipeline", s + "preview", s + "run"},
+		s + "report/browsertest":    nil,
 		s + "pipeline/pipelinetest": {s + "fault", s + "pipeline", s + "run"},
 		// The template, for tests.
 		s + "template": nil,
@@ -78,6 +79,7 @@ func outside() map[string][]string {
 		"github.com/aws/aws-sdk-go-v2/service/cloudformation": {"shared/app", "shared/emulator"},
 		"modernc.org/sqlite":                                  {"shared/local"},
 		"github.com/xuri/excelize/v2":                         {"shared/report"},
+		"github.com/chromedp/chromedp":                        {"shared/report/browsertest"},
 		"github.com/expr-lang/expr":                           {"shared/mapping"},
 	}
 }

@@ -41,6 +41,11 @@ const maxAnswer = 5_000_000
 // PreviewFunction is what the preview function starts: Preview, with an answer
 // for everything that a person can do something about.
 func (a *App) PreviewFunction(ctx context.Context, e PreviewEvent) (PreviewAnswer, error) {
+	// Unlike a task, a preview is asked for by somebody who may have put another
+	// key a moment ago.
+	if f, ok := a.Secrets.(forgetter); ok {
+		f.Forget(e.Connection)
+	}
 	limited := ctx
 	if end, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc

@@ -35,6 +35,9 @@ func TestBrowserFindsNothingWrongWithThePages(t *testing.T) {
 			t.Run(name+" at "+v.String(), func(t *testing.T) {
 				p := b.Open(t, file, v)
 				p.Screenshot(t, name)
+				if v == browsertest.Views()[0] {
+					p.PDF(t, name)
+				}
 				for _, problem := range p.Problems(t) {
 					t.Error(problem)
 				}

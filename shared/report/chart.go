@@ -21,6 +21,7 @@ type chart struct {
 	Bars           []bar
 	Ticks          []tick
 	Dates          []date
+	Log            bool   // the axis is logarithmic: the largest would dwarf the others
 	Empty          string // said instead of bars when all are zero
 }
 
@@ -84,25 +85,24 @@ func charts(this string, history []pipeline.RunView) []chart {
 
 // draw puts the runs into a chart. whole says that only whole numbers make sense.
 func draw(c chart, this string, oldest []pipeline.RunView, whole bool, of func(pipeline.RunView) (float64, string)) chart {
-	top := 0.0
-	for _, r := range oldest {
-		v, _ := of(r)
-		top = max(top, v)
+	values := make([]float64, len(oldest))
+	for i, r := range oldest {
+		values[i], _ = of(r)
 	}
-	step := stepOf(top, whole)
-	top = max(step, math.Ceil(top/step)*step)
-	for v := 0.0; v <= top+step/2; v += step {
-		y := round(plotFloor - v/top*plotHeight)
+	at := axisOf(values, whole)
+	c.Log = at.log
+	for _, v := range at.ticks {
+		y := round(plotFloor - at.height(v))
 		c.Ticks = append(c.Ticks, tick{Y: y, TextY: y + 4, Text: short(v)})
 	}
 	// A few runs stand at the left, as wide as many would.
 	slot := plotWidth / float64(max(len(oldest), 12))
-	var sum, most float64
+	most := 0.0
 	for i, r := range oldest {
 		v, says := of(r)
-		sum, most = sum+v, max(most, v)
+		most = max(most, v)
 		b := bar{
-			X: round(plotLeft + float64(i)*slot + slot*0.12), W: round(slot * 0.76), H: round(v / top * plotHeight),
+			X: round(plotLeft + float64(i)*slot + slot*0.12), W: round(slot * 0.76), H: round(at.height(v)),
 			Says: stamp(r.Started) + ": " + says, This: r.Run == this, Open: !r.State.Ended(),
 		}
 		if v > 0 {
@@ -115,7 +115,7 @@ func draw(c chart, this string, oldest []pipeline.RunView, whole bool, of func(p
 		}
 		c.Bars = append(c.Bars, b)
 	}
-	if sum > 0 {
+	if most > 0 {
 		c.Empty = ""
 	}
 	c.Dates = dates(oldest, slot)
@@ -123,9 +123,65 @@ func draw(c chart, this string, oldest []pipeline.RunView, whole bool, of func(p
 	return c
 }
 
+// axis is how values become heights.
+type axis struct {
+	log         bool
+	bottom, top float64 // of the values; bottom is 0 but on a logarithmic axis
+	ticks       []float64
+}
+
+// dwarfed is by how much the largest value may pass the middle one before the
+// axis turns logarithmic: a weekly full run among incremental ones does.
+const dwarfed = 20
+
+// axisOf fits an axis to values.
+func axisOf(values []float64, whole bool) axis {
+	some := slices.DeleteFunc(slices.Clone(values), func(v float64) bool { return v <= 0 })
+	slices.Sort(some)
+	if len(some) > 2 && some[len(some)-1] > dwarfed*some[len(some)/2] {
+		return logAxis(some[0], some[len(some)-1])
+	}
+	top := 0.0
+	if len(some) > 0 {
+		top = some[len(some)-1]
+	}
+	step := stepOf(top, whole)
+	a := axis{top: max(step, math.Ceil(top/step)*step)}
+	for i := range int(math.Round(a.top/step)) + 1 {
+		a.ticks = append(a.ticks, float64(i)*step)
+	}
+	return a
+}
+
+// logAxis goes by powers of ten. Its foot is below the least value, so that a
+// single record has a bar too.
+func logAxis(least, most float64) axis {
+	low, high := math.Floor(math.Log10(least)), math.Ceil(math.Log10(most))
+	a := axis{log: true, bottom: math.Pow(10, low) / 2, top: math.Pow(10, high)}
+	for p := low; p <= high; p++ {
+		a.ticks = append(a.ticks, math.Pow(10, p))
+	}
+	return a
+}
+
+// height of a value in the drawing; none of nothing.
+func (a axis) height(v float64) float64 {
+	switch {
+	case v <= 0:
+		return 0
+	case a.log:
+		return (math.Log10(v) - math.Log10(a.bottom)) / (math.Log10(a.top) - math.Log10(a.bottom)) * plotHeight
+	default:
+		return v / a.top * plotHeight
+	}
+}
+
 // saying is a chart for who cannot see it; the table below has every figure.
 func saying(c chart, runs int, most float64) string {
 	says := c.Name + " of the last " + things(runs, "run") + ", in " + c.Unit
+	if c.Log {
+		says += ", on a logarithmic scale"
+	}
 	if c.Empty != "" {
 		return says + ": " + c.Empty
 	}

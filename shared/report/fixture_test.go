@@ -137,7 +137,7 @@ func troubledRun() report.RunDetail {
 	d := report.RunDetail{Run: pipeline.RunView{
 		Run: "20310304T090000Z-3f2a0b1c", Connection: "summit", State: run.Failed, Mode: run.Full,
 		Started: taken(), Ended: taken().Add(37 * time.Minute), Seconds: 2237.8, TaskAge: 41.5,
-		Spent:   pipeline.Spent{APICalls: 124_310, Throttles: 18, PhotoBytes: 81_400_000},
+		Spent:   pipeline.Spent{APICalls: 62_526, Throttles: 18, PhotoBytes: 81_400_000},
 		CostUSD: 0.4182, Usage: map[string]float64{"dynamodb_write_units": 21_480, "dynamodb_read_units": 3120.5, "lambda_arm_gb_seconds": 812.25, "sqs_requests": 3421},
 		Types: map[run.DataType]pipeline.TypeView{},
 		Rejects: []run.Reject{
@@ -155,6 +155,11 @@ func troubledRun() report.RunDetail {
 		pages := []int{400, 12, 3, 9, 400, 2, 0, 400}[i]
 		grid, tv := bigType(t, i, pages)
 		d.Grid = append(d.Grid, grid)
+		for _, r := range d.Run.Rejects {
+			if r.Type == t {
+				tv.Counts.Read, tv.Counts.Rejected = tv.Counts.Read+1, tv.Counts.Rejected+1
+			}
+		}
 		d.Run.Types[t] = tv
 	}
 	levels := d.Run.Types[run.SponsorLevels]

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"stovasync/shared/pipeline"
@@ -18,13 +19,13 @@ type mark struct {
 
 func marks() []mark {
 	return []mark{
-		{pipeline.CellUnchanged, ".", "done, nothing needed writing"},
-		{pipeline.CellChanged, "+", "done, something was written"},
-		{pipeline.CellDone, "o", "done by a later run, or with rows that nobody counts"},
+		{pipeline.CellUnchanged, ".", "nothing needed writing"},
+		{pipeline.CellChanged, "+", "something was written"},
+		{pipeline.CellDone, "o", "by a later run, or with rows that nobody counts"},
 		{pipeline.CellRetried, "R", "done, but not at the first try"},
 		{pipeline.CellSplit, "S", "done, a rest was handed on as a page of its own"},
 		{pipeline.CellQueued, "_", "not settled yet"},
-		{pipeline.CellFailed, "F", "failed"},
+		{pipeline.CellFailed, "F", "given up after all tries"},
 	}
 }
 
@@ -61,17 +62,11 @@ func legend(grid []pipeline.TypeGrid) []legendRow {
 // gridRow is one type of the grid.
 type gridRow struct {
 	Type  run.DataType
-	Says  string // its pages by state, in words
-	Rows  string // what the vendor listed and what the cells hold
-	Gap   string // what they differ by
-	Lines []gridLine
+	Says  string       // its pages by state, in words
+	Rows  string       // what the vendor listed and what the cells hold
+	Gap   string       // what they differ by
+	Tens  [][]gridCell // its cells in tens, so that an eye can count them
 	Cells []gridCell
-}
-
-// gridLine is a hundred pages at most, under the number of the first.
-type gridLine struct {
-	First  string
-	Groups [][]gridCell // ten pages at most each
 }
 
 type gridCell struct {
@@ -89,23 +84,8 @@ func gridRows(grid []pipeline.TypeGrid) []gridRow {
 		for _, c := range g.Cells {
 			row.Cells = append(row.Cells, cellOf(c))
 		}
-		row.Lines = linesOf(row.Cells)
+		row.Tens = slices.Collect(slices.Chunk(row.Cells, 10))
 		out = append(out, row)
-	}
-	return out
-}
-
-// linesOf groups cells by tens, so that an eye can count them.
-func linesOf(cells []gridCell) []gridLine {
-	const group, line = 10, 50
-	var out []gridLine
-	for from := 0; from < len(cells); from += line {
-		l := gridLine{First: cells[from].Page}
-		part := cells[from:min(from+line, len(cells))]
-		for at := 0; at < len(part); at += group {
-			l.Groups = append(l.Groups, part[at:min(at+group, len(part))])
-		}
-		out = append(out, l)
 	}
 	return out
 }

@@ -147,7 +147,7 @@ func newBook(f *excelize.File) (book, error) {
 	const asText = 49 // the built-in format @
 	top := &excelize.Alignment{Vertical: "top"}
 	head, err1 := f.NewStyle(&excelize.Style{
-		Font: &excelize.Font{Bold: true, Color: "FFFFFF"}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"1F4E79"}},
+		Font: &excelize.Font{Bold: true, Family: "Calibri", Size: 11, Color: "FFFFFF"}, Fill: excelize.Fill{Type: "pattern", Pattern: 1, Color: []string{"1F4E79"}},
 		Alignment: &excelize.Alignment{Vertical: "center"}, NumFmt: asText,
 	})
 	text, err2 := f.NewStyle(&excelize.Style{NumFmt: asText, Alignment: top})
@@ -194,7 +194,20 @@ func (b book) fill(s sheet) error {
 	if err := b.f.AutoFilter(s.name, fmt.Sprintf("A1:%s%d", last, len(s.rows)+1), nil); err != nil {
 		return err
 	}
+	if err := b.paper(s.name); err != nil {
+		return err
+	}
 	return b.f.SetPanes(s.name, &excelize.Panes{Freeze: true, XSplit: 1, YSplit: 1, TopLeftCell: "B2", ActivePane: "bottomRight"})
+}
+
+// paper lays a sheet out for printing: as wide as the paper, which lies on its
+// side, with the headings on each page.
+func (b book) paper(name string) error {
+	return errors.Join(
+		b.f.SetSheetProps(name, &excelize.SheetPropsOptions{FitToPage: new(true)}),
+		b.f.SetPageLayout(name, &excelize.PageLayoutOptions{Size: new(9), Orientation: new("landscape"), FitToWidth: new(1), FitToHeight: new(0)}), // 9 is A4
+		b.f.SetDefinedName(&excelize.DefinedName{Name: "_xlnm.Print_Titles", RefersTo: "'" + name + "'!$1:$1", Scope: name}),
+	)
 }
 
 // row writes the cells of one row and makes it as high as its longest text needs.

@@ -280,7 +280,7 @@ func (p *Page) Window(t *testing.T, name, selector string) {
 // PDF keeps the page as it prints.
 func (p *Page) PDF(t *testing.T, name string) {
 	t.Helper()
-	p.keep(t, name+".pdf", run(t, p, "print", chromedp.PrintToPDF(chromedp.PDFPaper(chromedp.PaperA4))))
+	p.keep(t, name+".pdf", run(t, p, "print", chromedp.PrintToPDF(chromedp.PDFPreferCSSPageSize())))
 }
 
 func (p *Page) keep(t *testing.T, name string, content []byte) {

@@ -388,9 +388,11 @@ func (n *night) records() string {
 // come to. A block that is not in it has to succeed.
 func (n *night) before() map[place]step {
 	return map[place]step{
-		{"Deploying", 1}:     {nil, `Build Succeeded`},
-		{"The first run", 1}: {nil, `Connection summit is saved.*All is well.*Run \S+ is complete.*Connection summit, started`},
-		{"Every day", 1}:     {n.alarm, `summit +complete.*Nothing has failed[^\n]*\nstovasync-TasksDeadLettersAlarm-\S+\sof the test\n$`},
+		{"Deploying", 1}:               {nil, `Build Succeeded`},
+		{"The first run", 1}:           {nil, `Connection summit is saved.*All is well.*would be stored.*Run \S+ is complete.*Connection summit, started`},
+		{"Every day", 1}:               {n.alarm, `summit +complete.*Nothing has failed[^\n]*\nstovasync-TasksDeadLettersAlarm-\S+\sof the test\n$`},
+		{"Reading a run", 1}:           {nil, `\n  users +1 \+\n.*all in the cells.*Written: run.html`},
+		{"Why somebody is missing", 1}: {nil, `users 800000003 of summit.*\nR4 `},
 		{"TasksDeadLettersAlarm, PhotosDeadLettersAlarm", 1}: {n.fail, `STOVA_SERVER.*summit +\S+ +users +1 `},
 		{"TasksDeadLettersAlarm, PhotosDeadLettersAlarm", 2}: {func() { n.bury("TasksDlqUrl", "no task of ours") }, ` sent +done.*no task of ours`},
 		{"ScheduleDeadLettersAlarm", 1}:                      {n.undelivered, `mode\S+:\S+full.*ERROR_CODE.*AccessDenied`},
@@ -401,7 +403,9 @@ func (n *night) before() map[place]step {
 		{"Re-running what failed", 1}:                        {n.fail, `STOVA_SERVER.*Nothing was re-run: --dry-run.* sent +done`},
 		{"Re-running what failed", 2}:                        {nil, `Nothing to re-run.*Nothing to re-run.*Nothing to re-run`},
 		{"A new key", 1}:                                     {nil, `Connection summit is saved.*All is well`},
-		{"A changed mapping or setting", 1}:                  {nil, `Connection summit is saved.*presenters +1 +0 +1 .*is complete`},
+		{"A changed mapping or setting", 1}:                  {nil, `Written: presenters.html.*Connection summit is saved.*presenters +1 +0 +1 .*is complete`},
+		{"A person asks to be forgotten", 1}:                 {func() { n.kept = n.records() }, `The person is erased from summit.*old versions of objects +[1-9].*\n[-0-9]+ [:0-9]+ erased `},
+		{"A person asks to be forgotten", 2}:                 {n.checkErased, `1 entry lifted.*is complete`},
 		{"Restoring a table", 1}:                             {nil, `is complete: full`},
 		{"Restoring a table", 3}:                             {nil, `complete`},
 		{"Restoring a table", 4}:                             {func() { n.kept = n.records() }, `\n([1-9][0-9]*)\n[1-9][0-9]*\n$`},
@@ -413,6 +417,14 @@ func (n *night) before() map[place]step {
 		{"A new version", 1}:                                 {n.checkPictures, ``},
 		{"Removing the stack", 1}:                            {n.leave, `Connection summit and its key are gone`},
 		{"Removing the stack", 3}:                            {n.checkKept, `remove_bucket`},
+	}
+}
+
+// checkErased sees that one user is gone and every other is there.
+func (n *night) checkErased() {
+	left := n.records()
+	if strings.Contains(left, "800000002") || strings.Count(left, "\n") != strings.Count(n.kept, "\n")-1 {
+		n.t.Errorf("users before the erasure:\n%s\nafter:\n%s", n.kept, left)
 	}
 }
 
@@ -541,6 +553,8 @@ func actions(r *http.Request, body []byte) []string {
 		return []string{"lambda:InvokeFunction"}
 	case service == "s3" && r.URL.Query().Has("versions"):
 		return []string{"s3:ListBucketVersions"}
+	case service == "s3" && r.URL.Query().Has("versionId"):
+		return []string{"s3:GetObjectVersion"}
 	case service == "s3" && bytes.Contains(body, []byte("<VersionId>")):
 		return []string{"s3:DeleteObjectVersion"}
 	case service == "s3" && r.URL.Query().Has("list-type"):

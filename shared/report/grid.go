@@ -139,7 +139,7 @@ func (c gridCell) Tried() string {
 // pagesInWords is what an eye sees of a type's cells.
 func pagesInWords(cells []pipeline.Cell) string {
 	if len(cells) == 0 {
-		return "no pages"
+		return "No pages"
 	}
 	n := map[pipeline.CellState]int{}
 	var other int

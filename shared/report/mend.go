@@ -28,6 +28,7 @@ func mends() map[fault.Code]string {
 		fault.TaskLost:         "Redrive the run's failures; if it happens again, look at the functions' logs.",
 		fault.StoreUnavailable: "Wait until the store answers again, or make room on its disk." + again,
 		fault.RunActive:        "Wait until the other run has ended, then sync again.",
+		fault.EraseKey:         "Put back the key that the erasures were made with, as the message says; until then nothing of people is synced.",
 	}
 }
 

@@ -112,10 +112,11 @@ func usageOf(r pipeline.RunView) []fact {
 	return out
 }
 
-// cost names what a run cost; on the embedded default nothing is measured.
+// cost names what a run cost. On the embedded default nothing is measured, nor
+// before a run's first task has reported.
 func cost(r pipeline.RunView) string {
 	if r.CostUSD == 0 && len(r.Usage) == 0 {
-		return "none: it ran on a machine of one's own"
+		return "nothing measured"
 	}
 	return dollars(r.CostUSD)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -229,6 +230,10 @@ func (b book) row(name string, y int, row []any) error {
 	return b.f.SetRowHeight(name, y, lineHeight*float64(min(lines, tallest)))
 }
 
+// coded is how workbooks write characters that XML cannot hold: a text that
+// looks so would be read as such a character.
+var coded = regexp.MustCompile(`_x[0-9A-Fa-f]{4}_`)
+
 // put writes a cell. Numbers and flags stay what they are, where a workbook can
 // hold them whole; everything else is text.
 func (b book) put(name string, x, y int, v any, style int) error {
@@ -252,7 +257,7 @@ func (b book) put(name string, x, y int, v any, style int) error {
 	if s == "" {
 		return nil
 	}
-	if err := b.f.SetCellStr(name, at, s); err != nil {
+	if err := b.f.SetCellStr(name, at, coded.ReplaceAllString(s, "_x005F$0")); err != nil {
 		return err
 	}
 	return b.f.SetCellStyle(name, at, at, style)

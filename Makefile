@@ -9,7 +9,7 @@ STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test race check fmt build functions bench bench-aws fuzz test-aws test-aws-shared test-aws-cmd deploy clean \
+.PHONY: help run test race check fmt build functions bench bench-aws fuzz test-aws test-aws-shared test-aws-cmd test-browser deploy clean \
 	build-FanoutFunction build-WorkerFunction build-PhotoFunction build-PreviewFunction build-RedriveFunction
 
 help: ## print this help
@@ -63,6 +63,9 @@ test-aws-shared:
 
 test-aws-cmd:
 	$(TEST_AWS) ./cmd/...
+
+test-browser: ## the reports in headless Chromium, which it installs by itself; screenshots in .ci/output
+	.ci/browser/run.sh
 
 deploy: ## sam build and sam deploy --guided
 	sam build && sam deploy --guided

@@ -87,7 +87,9 @@ func TestAWSFunctionsTakeTimeZonesFromTheFileBesideThem(t *testing.T) {
 	w := newWorld(t, setting{
 		event: event, more: "dataTypes: [sessions]\n",
 		stack: emulator.Options{Change: func(_ string, c *emulator.FunctionConfig) {
-			c.Program = moved(t, c.Program, func(file []byte) ([]byte, bool) { return asIn(t, file, stovatest.Generate(event).Zone, "Asia/Tokyo"), true })
+			c.Program = moved(t, c.Program, func(file []byte) ([]byte, bool) {
+				return asIn(t, file, stovatest.Generate(event).Zone, "Asia/Tokyo"), true
+			})
 		}},
 	})
 	w.complete(w.start())

@@ -24,6 +24,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -264,17 +265,21 @@ func (p *Page) Await(t *testing.T, expression string) {
 	run(t, p, "await "+expression, chromedp.Poll[bool](expression))
 }
 
-// Screenshot keeps a picture of the whole page, named NAME-WIDTH-LIGHT.png.
+// tallest is how much of a page fits a picture, in pixels; browsers make none
+// that is much higher.
+const tallest = 12_000
+
+// Screenshot keeps a picture of the page, named NAME-WIDTH-LIGHT.png.
 func (p *Page) Screenshot(t *testing.T, name string) {
 	t.Helper()
-	p.keep(t, name+"-"+p.view.String()+".png", run(t, p, "screenshot", chromedp.FullScreenshot(100)))
-}
-
-// Window keeps a picture of what the window shows, after a scroll to an element.
-func (p *Page) Window(t *testing.T, name, selector string) {
-	t.Helper()
-	Eval[bool](t, p, fmt.Sprintf("(document.querySelector(%q).scrollIntoView(), true)", selector))
-	p.keep(t, name+"-"+p.view.String()+".png", run(t, p, "screenshot of the window", chromedp.CaptureScreenshot()))
+	height := Eval[float64](t, p, "document.documentElement.scrollHeight")
+	p.keep(t, name+"-"+p.view.String()+".png", run(t, p, "screenshot", func(ctx context.Context, tab *chromedp.Target) ([]byte, error) {
+		shot, err := cdp.Call(ctx, tab, page.CaptureScreenshot, page.CaptureScreenshotParams{
+			Format: page.CaptureScreenshotFormatPng, CaptureBeyondViewport: new(true),
+			Clip: &page.Viewport{Width: float64(p.view.Width), Height: min(height, tallest), Scale: 1},
+		})
+		return shot.Data, err
+	}))
 }
 
 // PDF keeps the page as it prints.

@@ -26,15 +26,25 @@
 
   var links = {};
   document.querySelectorAll("nav a").forEach(function (a) { links[a.hash.slice(1)] = a; });
+  var sections = [].filter.call(document.querySelectorAll("main > section"), function (s) { return links[s.id]; });
+  // The section that is being read: the last one that begins in the upper third
+  // of the window. At the page's end, which short sections share, it is the one
+  // that was gone to, else the last.
+  function reading() {
+    var root = document.documentElement;
+    if (root.scrollHeight > innerHeight && innerHeight + scrollY >= root.scrollHeight - 2) {
+      var aim = sections.filter(function (s) { return "#" + s.id === location.hash; })[0];
+      return aim && aim.getBoundingClientRect().top >= 0 ? aim : sections[sections.length - 1];
+    }
+    return sections.filter(function (s) { return s.getBoundingClientRect().top < innerHeight / 3; }).pop() || sections[0];
+  }
   function here() {
-    var now = null;
-    document.querySelectorAll("main > section").forEach(function (s) {
-      if (links[s.id] && (!now || s.getBoundingClientRect().top < innerHeight / 3)) { now = s.id; }
-    });
-    Object.keys(links).forEach(function (id) {
-      if (id === now) { links[id].setAttribute("aria-current", "true"); } else { links[id].removeAttribute("aria-current"); }
+    var now = reading();
+    sections.forEach(function (s) {
+      if (s === now) { links[s.id].setAttribute("aria-current", "true"); } else { links[s.id].removeAttribute("aria-current"); }
     });
   }
   addEventListener("scroll", here, { passive: true });
+  addEventListener("hashchange", here);
   here();
 })();

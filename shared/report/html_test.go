@@ -144,7 +144,7 @@ h3 Records
 table of fp_ext_id, fp_status, fname, lname, email, title, position, company, country, phone, photo, external_qr_value, biography, registrationtype, fp_locale: 15 rows
 section #columns
 h2 Source columns
-table of Expression, Question or key, Filled, Samples, masked, Kind, Mapped to: 17 rows
+table of Expression, Question or key, Kind, Filled, Mapped to, Samples, masked: 17 rows
 section #filtered
 h2 Filtered out
 table of Id, Rule, Why: 3 rows
@@ -168,7 +168,7 @@ h3 Records
 empty: No row of the sample would be synced.
 section #columns
 h2 Source columns
-empty: The rows have no columns.
+empty: The type has no source columns of its own.
 section #filtered
 h2 Filtered out
 empty: No row was filtered out.
@@ -303,13 +303,14 @@ func TestFailuresOfOneCauseStandTogether(t *testing.T) {
 	failed := func(pages ...string) []pipeline.Cell {
 		var out []pipeline.Cell
 		for _, p := range pages {
-			out = append(out, pipeline.Cell{Page: p, State: pipeline.CellFailed, Code: "STOVA_SERVER", Error: "STOVA_SERVER: status 503; wait"})
+			out = append(out, pipeline.Cell{Page: p, State: pipeline.CellFailed, Code: "STOVA_SERVER", Error: "STOVA_SERVER: attendee 80000" + p + ": status 503; wait"})
 		}
 		return out
 	}
 	d := report.RunDetail{Run: pipeline.RunView{Run: "r", Connection: "summit"}, Grid: []pipeline.TypeGrid{
 		{Type: run.Users, Cells: failed("1", "2")}, {Type: run.Sessions, Cells: failed("7")},
 		{Type: run.Presenters, Cells: []pipeline.Cell{{Page: "1", State: pipeline.CellFailed}, {Page: "2", State: pipeline.CellUnchanged}}},
+		{Type: run.Sponsors, Cells: []pipeline.Cell{{Page: "4", State: pipeline.CellFailed, Error: "STOVA_SERVER: attendee 800001: status 502; wait"}}},
 	}}
 	doc := parsed(t, written(t, func(w io.Writer) error { return report.RunHTML(w, d) }))
 	var got []string
@@ -317,7 +318,9 @@ func TestFailuresOfOneCauseStandTogether(t *testing.T) {
 		got = append(got, text(cause))
 	}
 	want := []string{
-		"STOVA_SERVER status 503 Where users: pages 1, 2 sessions: page 7 Next step wait " +
+		"STOVA_SERVER attendee …: status 503 Where users: pages 1, 2 sessions: page 7 Next step wait " +
+			"In general Wait until Stova answers again; check tells. If the same type fails every time, lower pageSize. Then redrive the run's failures.",
+		"STOVA_SERVER attendee 800001: status 502 Where sponsors: page 4 Next step wait " +
 			"In general Wait until Stova answers again; check tells. If the same type fails every time, lower pageSize. Then redrive the run's failures.",
 		"Without a code the cause was not kept Where presenters: page 1",
 	}

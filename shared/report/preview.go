@@ -19,7 +19,7 @@ type previewPage struct {
 	Fields  []fieldRow
 	Records records
 	Columns []columnRow
-	Photos  []string // the expressions of the columns that seem to hold a picture
+	Photos  []columnRow // those that seem to hold a picture
 }
 
 // fact is a line of a summary.
@@ -93,7 +93,7 @@ func PreviewHTML(w io.Writer, r preview.Report) error {
 	for i, c := range r.Columns {
 		v.Columns = append(v.Columns, columnRow{Column: c, ID: fmt.Sprintf("expression-%d", i+1), Filled: shareOf(c.Filled, r.Sampled)})
 		if c.PhotoCandidate {
-			v.Photos = append(v.Photos, c.Expression)
+			v.Photos = append(v.Photos, v.Columns[i])
 		}
 	}
 	return execute(w, "preview", v)

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -218,45 +220,83 @@ type causeRow struct {
 	Where            []string // "users: page 3, 7"
 }
 
-// causesOf gathers the failures of a run by their cause, the commonest first.
+// place is where something failed; page "" is the whole type.
+type place struct {
+	t    run.DataType
+	page string
+}
+
+// group is failures of one cause.
+type group struct {
+	text  string // of the error; where they differ, without what they differ by
+	where []place
+}
+
+// causesOf gathers the failures of a run by their cause, the commonest first:
+// what errors say, whichever row or file they say it of.
 func causesOf(d RunDetail) []causeRow {
-	type place struct {
-		t    run.DataType
-		page string
+	groups := map[string]*group{}
+	add := func(text string, at place) {
+		key := fold(text)
+		if groups[key] == nil {
+			groups[key] = &group{text: text}
+		}
+		if groups[key].text != text {
+			groups[key].text = key
+		}
+		groups[key].where = append(groups[key].where, at)
 	}
-	at := map[string][]place{}
 	for _, g := range d.Grid {
 		for _, c := range g.Cells {
 			if c.State == pipeline.CellFailed {
-				key := cmp.Or(c.Error, c.Code, "the cause was not kept")
-				at[key] = append(at[key], place{g.Type, c.Page})
+				add(cmp.Or(c.Error, c.Code, "the cause was not kept"), place{g.Type, c.Page})
 			}
 		}
 	}
 	for _, t := range typesOf(d.Run) {
 		if tv := d.Run.Types[t]; tv.Error != "" || tv.Code != "" {
-			key := cmp.Or(tv.Error, tv.Code)
-			at[key] = append(at[key], place{t, ""})
+			add(cmp.Or(tv.Error, tv.Code), place{t, ""})
 		}
 	}
-	keys := slices.SortedFunc(maps.Keys(at), func(a, b string) int {
-		return cmp.Or(cmp.Compare(len(at[b]), len(at[a])), cmp.Compare(a, b))
+	sorted := slices.SortedFunc(maps.Values(groups), func(a, b *group) int {
+		return cmp.Or(cmp.Compare(len(b.where), len(a.where)), cmp.Compare(a.text, b.text))
 	})
 	var out []causeRow
-	for _, key := range keys {
-		row := splitError(key)
-		pages := map[run.DataType][]string{}
-		var order []run.DataType
-		for _, p := range at[key] {
-			if _, ok := pages[p.t]; !ok {
-				order = append(order, p.t)
-			}
-			pages[p.t] = append(pages[p.t], p.page)
-		}
-		for _, t := range order {
-			row.Where = append(row.Where, string(t)+": "+pageList(pages[t]))
-		}
+	for _, g := range sorted {
+		row := splitError(g.text)
+		row.Where = whereText(g.where)
 		out = append(out, row)
+	}
+	return out
+}
+
+// numbered is a word with a digit in it: an id, a count, the name of a file.
+var numbered = regexp.MustCompile(`[A-Za-z0-9_.-]*[0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*`)
+
+// fold puts … in the place of ids and numbers. The status of an HTTP answer,
+// which tells causes apart, stays.
+func fold(text string) string {
+	return numbered.ReplaceAllStringFunc(text, func(word string) string {
+		if n, err := strconv.Atoi(word); err == nil && n >= 300 && n <= 599 {
+			return word
+		}
+		return "…"
+	})
+}
+
+// whereText names the pages that failed, type by type.
+func whereText(where []place) []string {
+	pages := map[run.DataType][]string{}
+	var order []run.DataType
+	for _, p := range where {
+		if _, ok := pages[p.t]; !ok {
+			order = append(order, p.t)
+		}
+		pages[p.t] = append(pages[p.t], p.page)
+	}
+	var out []string
+	for _, t := range order {
+		out = append(out, string(t)+": "+pageList(pages[t]))
 	}
 	return out
 }

@@ -41,9 +41,11 @@ func stamp(t time.Time) string {
 // iso writes a moment as machines read it.
 func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// seconds writes a length of time: 3.2 s, 4m12s or 2h3m.
+// seconds writes a length of time: 38 ms, 3.2 s, 4m12s or 2h3m.
 func seconds(s float64) string {
 	switch d := time.Duration(s * float64(time.Second)); {
+	case d > 0 && d < 100*time.Millisecond:
+		return strconv.FormatInt(max(1, d.Milliseconds()), 10) + " ms"
 	case d < time.Minute:
 		return strconv.FormatFloat(s, 'f', 1, 64) + " s"
 	case d < time.Hour:

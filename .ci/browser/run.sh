@@ -17,7 +17,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 find_browser() {
-	command -v "${STOVASYNC_TEST_BROWSER:-chromium}" || command -v chromium-browser || command -v google-chrome || true
+	command -v chromium || command -v chromium-browser || true
 }
 
 install_browser() {
@@ -43,20 +43,20 @@ install_browser() {
 	rm -f "$log"
 }
 
-browser=$(find_browser)
+browser=${STOVASYNC_TEST_BROWSER:-$(find_browser)}
 if [ -z "$browser" ]; then
 	install_browser
 	browser=$(find_browser)
 fi
-[ -n "$browser" ] || {
-	echo "no chromium was found after its installation" >&2
+command -v "$browser" >/dev/null || {
+	echo "test-browser found no Chromium at '$browser'" >&2
 	exit 1
 }
 export STOVASYNC_TEST_BROWSER="$browser"
 export STOVASYNC_TEST_SCREENSHOTS="$PWD/.ci/output/screenshots"
 rm -rf "$STOVASYNC_TEST_SCREENSHOTS"
 mkdir -p "$STOVASYNC_TEST_SCREENSHOTS"
-"$browser" --version >&2
+"$browser" --version >&2 2>/dev/null || true
 
 # What the tests are made of is fetched and built before the network goes.
 [ "$#" -gt 0 ] || set -- ./shared/report/... ./cmd/stovasync

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -33,24 +34,33 @@ func sources(t *testing.T) map[string][]*ast.File {
 	return all
 }
 
+// constants are the texts that files name.
+func constants(files []*ast.File) map[string]string {
+	texts := map[string]string{}
+	for _, f := range files {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
+				if lit, ok := v.Values[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					texts[v.Names[0].Name], _ = strconv.Unquote(lit.Value)
+				}
+			}
+			return true
+		})
+	}
+	return texts
+}
+
 // warningCodes finds, in the code of a folder, what stands for Code wherever a
 // run.Warning is made: a constant, or a parameter, of which every call counts.
-func warningCodes(t *testing.T, files []*ast.File) []string {
+func warningCodes(t *testing.T, all map[string][]*ast.File, folder string) []string {
 	t.Helper()
-	texts := map[string]string{} // constants of this folder
+	files, texts := all[folder], constants(all[folder])
 	var found []string
 	each := func(visit func(ast.Node)) {
 		for _, f := range files {
 			ast.Inspect(f, func(n ast.Node) bool { visit(n); return true })
 		}
 	}
-	each(func(n ast.Node) {
-		if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
-			if lit, ok := v.Values[0].(*ast.BasicLit); ok && lit.Kind == token.STRING {
-				texts[v.Names[0].Name], _ = strconv.Unquote(lit.Value)
-			}
-		}
-	})
 	each(func(n ast.Node) {
 		f, ok := n.(*ast.FuncDecl)
 		if !ok || f.Body == nil {
@@ -74,6 +84,12 @@ func warningCodes(t *testing.T, files []*ast.File) []string {
 					break
 				}
 				each(func(n ast.Node) { found = append(found, argument(t, n, f.Name.Name, i)...) })
+			case *ast.SelectorExpr: // a constant of another package
+				text, ok := constants(all[filepath.Join("..", "..", "shared", fmt.Sprint(code.X))])[code.Sel.Name]
+				if !ok {
+					t.Errorf("%s: a warning's code is %s.%s, which this test cannot find", f.Name.Name, code.X, code.Sel.Name)
+				}
+				found = append(found, text)
 			default:
 				t.Errorf("%s: a warning's code is a %T, which this test cannot follow", f.Name.Name, code)
 			}
@@ -157,8 +173,9 @@ func faultCode(t *testing.T, name string) string {
 func TestEveryWarningCodeIsExplained(t *testing.T) {
 	t.Parallel()
 	codes := map[string]bool{}
-	for _, files := range sources(t) {
-		for _, c := range warningCodes(t, files) {
+	all := sources(t)
+	for folder := range all {
+		for _, c := range warningCodes(t, all, folder) {
 			codes[c] = true
 		}
 	}

@@ -61,8 +61,9 @@ TEST_AWS = .ci/moto/run.sh go test -count=1 -timeout 30m -run '^TestAWS'
 test-aws-shared:
 	$(TEST_AWS) ./shared/...
 
+# Stories mostly wait: for tasks, for polls, for the page of operations beside them.
 test-aws-cmd:
-	$(TEST_AWS) ./cmd/...
+	$(TEST_AWS) -parallel 3 ./cmd/...
 
 test-browser: ## the reports in headless Chromium, which it installs by itself; screenshots in .ci/output
 	.ci/browser/run.sh

@@ -34,6 +34,7 @@ import (
 // one shell, as an operator would who does everything the page tells of: on
 // the built functions, with the AWS CLI and the SAM CLI.
 func TestAWSOperationsPage(t *testing.T) {
+	t.Parallel() // it mostly waits, as the stories do
 	c := newCloud(t)
 	night := newNight(t, c)
 	all := readPage(t, "operations.md")

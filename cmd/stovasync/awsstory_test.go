@@ -27,6 +27,7 @@ const awsStories = "TestAWSStories"
 // testdata/aws, which have no counterpart on a local target. Each has a stack
 // of its own, made from the transformed template, and an operator's environment.
 func TestAWSStories(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t)
 	p := stories(t, build(t), c.operator)
 	for _, pattern := range []string{"testdata/*.txtar", "testdata/aws/*.txtar"} {

@@ -12,7 +12,9 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"stovasync/shared/app"
 	"stovasync/shared/emulator"
+	"stovasync/shared/preview"
 	"stovasync/shared/run"
 	"stovasync/shared/stova/stovatest"
 )
@@ -37,7 +39,7 @@ func TestAWSFigures(t *testing.T) {
 	w := newWorld(t, setting{event: stovatest.Options{Seed: 31, Attendees: 300, Sponsors: -1}})
 	var lines []string
 	add := func(what, measured, bar string, met bool) {
-		lines = append(lines, strings.Join([]string{what, measured, bar, map[bool]string{true: "met", false: "missed"}[met]}, "\t"))
+		lines = append(lines, strings.Join([]string{what, measured, bar, word(met)}, "\t"))
 	}
 	ids := slices.Sorted(maps.Keys(w.Functions()))
 	for _, id := range ids {
@@ -49,7 +51,12 @@ func TestAWSFigures(t *testing.T) {
 	if tv := v.Types[run.Users]; tv.Read != 300 || tv.Pages.Planned != 1 {
 		t.Fatalf("users: %+v, want one page of 300 rows", tv)
 	}
-	for id, what := range map[string]string{"WorkerFunction": "pages of 300 rows, all types", "PhotoFunction": "pages of 20 pictures"} {
+	answer, size := w.preview(app.PreviewEvent{Connection: "summit", Type: run.Users, Sample: preview.MaxSample})
+	if answer.Report == nil || answer.Sampled != preview.MaxSample {
+		t.Fatalf("preview: %+v, want a sample of %d rows", answer, preview.MaxSample)
+	}
+	peaks := map[string]string{"WorkerFunction": "pages of 300 rows, all types", "PhotoFunction": "pages of 20 pictures", "PreviewFunction": "a sample of 200 rows"}
+	for id, what := range peaks {
 		peak := w.Function(id).Peak()
 		add("peak memory, "+id+", "+what, fmt.Sprintf("%.1f MB", mb(peak)), fmt.Sprintf("< %.0f MB", mb(barMemory)), peak > 0 && peak < barMemory)
 	}
@@ -60,7 +67,10 @@ func TestAWSFigures(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("  for %s, which is not deployed\t%.2f MB\t\t", runtime.GOARCH, mb(sizeOf(t, id, runtime.GOARCH))))
 		}
 	}
-	slices.SortStableFunc(lines[len(ids):len(ids)+2], cmp.Compare[string])
+	slices.SortStableFunc(lines[len(ids):len(ids)+len(peaks)], cmp.Compare[string])
+	lines = append(lines,
+		fmt.Sprintf("a preview of 200 rows, against its calls to the vendor\t%.2f × (%.2f s of %.2f s)\t≤ 3 ×\t%s", answer.Seconds/answer.CallSeconds, answer.CallSeconds, answer.Seconds, word(answer.Seconds <= 3*answer.CallSeconds)),
+		fmt.Sprintf("  its answer\t%.2f MB\t< 6 MB, or it is cut\t%s", mb(int64(size)), word(len(answer.Warnings) == 0)))
 	fmt.Printf("\n%s, %s/%s, %d CPUs; processes get whole CPUs here, on Lambda a share of one that grows with their memory\n\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -68,6 +78,8 @@ func TestAWSFigures(t *testing.T) {
 	fmt.Fprintln(table, strings.Join(lines, "\n"))
 	table.Flush()
 }
+
+func word(met bool) string { return map[bool]string{true: "met", false: "missed"}[met] }
 
 // startsOf starts processes one after the other and returns how long each took
 // to its first poll, sorted.

@@ -80,7 +80,7 @@ func TestAWSWhatKeepsAPreviewFromItsReportArrivesWithItsCode(t *testing.T) {
 		want  []fault.Code
 	}{
 		"a connection that is none":     {app.PreviewEvent{Connection: "nobodys", Type: run.Users}, []fault.Code{fault.ConfigInvalid}},
-		"a type that is none":           {app.PreviewEvent{Connection: "summit", Type: "people"}, []fault.Code{fault.ConfigInvalid}},
+		"a type that is none":           {app.PreviewEvent{Connection: "summit", Type: "nothing"}, []fault.Code{fault.ConfigInvalid}},
 		"a mapping with two mistakes":   {app.PreviewEvent{Connection: "summit", Type: run.Users, Trial: true, Mapping: map[run.DataType]map[string]*string{run.Users: {"fname": &bad, "fp_type": new("email")}}}, []fault.Code{fault.MappingInvalid, fault.MappingLocked}},
 		"a sample that is out of range": {app.PreviewEvent{Connection: "summit", Type: run.Users, Sample: 1000}, []fault.Code{fault.ConfigInvalid}},
 	} {

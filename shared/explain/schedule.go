@@ -240,15 +240,33 @@ func (w *walk) level(ctx context.Context) error {
 		w.info("R4", "no kept report names a sponsor with it: an earlier run saw one")
 	default:
 		w.stop("R4", "no sponsor that was read has this level")
-		w.out.Nearest = closest(w.out.ID, seen)
-		if len(w.out.Nearest) == 0 {
-			w.out.Nearest = seen[:min(len(seen), suggestions)]
-		}
+		w.nearLevels(seen)
 	}
 	w.protected()
 	w.removal()
 	w.fields()
 	return nil
+}
+
+// sameSettings reports whether a run was planned with the settings of now.
+func (w *walk) sameSettings(s sight) bool {
+	if w.set == nil {
+		return false
+	}
+	m, err := pipeline.MapperFor(w.set, s.plan.Event)
+	return err == nil && pipeline.SameSettings(w.conn, m, s.plan.Plan)
+}
+
+// nearLevels suggests levels that were seen. Those of a column that the
+// connection has chosen may say anything of a person.
+func (w *walk) nearLevels(seen []string) {
+	if !w.usualLevels() {
+		return
+	}
+	w.out.Nearest = closest(w.out.ID, seen)
+	if len(w.out.Nearest) == 0 {
+		w.out.Nearest = seen[:min(len(seen), suggestions)]
+	}
 }
 
 // defaultLevel is the id of the level of an event whose sponsors have none.
@@ -272,13 +290,16 @@ func (w *walk) levelSource(ctx context.Context) (first string, seen []string, er
 		if err != nil {
 			return "", nil, err
 		}
+		now := w.sameSettings(s)
 		for _, p := range pages[:min(len(pages), reportLimit)] {
 			r, err := pipeline.ReportOf(ctx, w.env.Objects, p)
 			if err != nil && !fault.IsPermanent(err) {
 				return "", nil, err
 			}
 			for slug, l := range r.Levels {
-				seen = append(seen, slug)
+				if now { // an earlier mapping may have named levels after people
+					seen = append(seen, slug)
+				}
 				if slug == w.out.ID && (first == "" || lower(l.First, first)) {
 					first = l.First
 				}

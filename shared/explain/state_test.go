@@ -3,6 +3,7 @@ package explain_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -465,6 +466,70 @@ func TestNothingOfAPersonIsTold(t *testing.T) {
 			}
 		}
 	}
+}
+
+// hostile maps every field that a mapping may name, and those that elsewhere
+// hold nothing of a person, to columns that do.
+func hostile() string {
+	const whole = `join([email, lname, mphone], " ")`
+	names := "fname lname title position company country phone biography photo external_qr_value registrationtype fp_locale attendance_type " +
+		"in_slot level presenters is_master timezone start end order object_key photo_hash state owner_type owner_ext_id content_type bytes " +
+		"width height reason status parent_doc_id"
+	var b strings.Builder
+	b.WriteString("mapping:\n  users:\n    years: int(email)\n    moment: at(lname, email)\n    email: lname\n")
+	for name := range strings.FieldsSeq(names) {
+		fmt.Fprintf(&b, "    %s: '%s'\n", name, whole)
+	}
+	b.WriteString("  sponsors:\n")
+	for name := range strings.FieldsSeq("name description website email phone logo country city reason state status order start") {
+		fmt.Fprintf(&b, "    %s: '%s'\n", name, whole)
+	}
+	b.WriteString("  sponsor-levels: {name: lname}\n  schedule: {reason: email, level: lname, order: mphone}\n")
+	b.WriteString("  presenters:\n")
+	for name := range strings.FieldsSeq("fname title position company country biography photo reason state level order") {
+		fmt.Fprintf(&b, "    %s: '%s'\n", name, `join([email, lname], " ")`)
+	}
+	return b.String()
+}
+
+func TestNoMappingMakesAnExplanationTellOfAPerson(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, hostile(), func(e *stovatest.Event) {
+		for i, p := range e.People {
+			p.LastName, p.Email, p.MobilePhone = fmt.Sprintf("Quillfeather%d", i), fmt.Sprintf("quill.%d@example.test", i), fmt.Sprintf("00|1|55501%02d77", i)
+		}
+	})
+	w.sync(run.Full)
+	look := func() {
+		asked := map[run.DataType][]string{run.SponsorLevels: {"nobodys"}}
+		for _, p := range w.event.People {
+			for _, of := range []run.DataType{run.Users, run.Sponsors, run.UserPhotos, run.Schedule} {
+				asked[of] = append(asked[of], p.ID)
+			}
+		}
+		for r, err := range w.app.Steps.Records.Scan(t.Context(), "summit", run.Schedule, pipeline.Scan{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked[run.Schedule] = append(asked[run.Schedule], r.ID)
+		}
+		for of, ids := range asked {
+			for _, id := range ids {
+				doc, err := json.Marshal(w.explain(of, id))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, secret := range []string{"uillfeathe", "quill.", "55501"} {
+					if strings.Contains(strings.ToLower(string(doc)), secret) {
+						t.Errorf("%s %s: a value of the person is told", of, id)
+					}
+				}
+			}
+		}
+	}
+	look()
+	w.put("") // what is stored is still what the mapping of before made
+	look()
 }
 
 func TestFieldsNameTheirColumns(t *testing.T) {

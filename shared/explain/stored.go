@@ -166,19 +166,19 @@ func (w *walk) mapped() []mapping.TracedField {
 func (w *walk) field(f mapping.TracedField, protected []string) Field {
 	stored, have := w.record.Fields[f.Name]
 	have = have && w.there()
-	if f.Name == slotField && f.Value == nil && have {
+	if w.req.Type == run.Sessions && f.Name == slotField && f.Value == nil && have {
 		f.Value = stored // the finish of sessions fills it
 	}
 	out := Field{
-		Field: f.Name, Expression: f.Expression, Default: f.Default, Value: shown(f.Name, f.Value),
+		Field: f.Name, Expression: f.Expression, Default: f.Default, Value: w.shown(f.Field, f.Value),
 		Protected: slices.Contains(protected, f.Name), Note: f.Mistake,
 	}
 	for _, c := range f.Columns {
-		out.Columns = append(out.Columns, Column{Expression: c.Expression, Value: shown("", c.Value)})
+		out.Columns = append(out.Columns, Column{Expression: c.Expression, Value: mask(c.Value)})
 	}
 	differs := w.there() && !same(f.Value, stored)
 	if differs && have {
-		out.Stored = shown(f.Name, stored)
+		out.Stored = w.kept(f.Name, stored)
 	}
 	switch {
 	case out.Note != "" || !differs:

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// stored decides where no rule but the mapping had anything to say.
+// storedRule decides where no rule but the mapping had anything to say.
 const storedRule = "stored"
 
 // conclude writes the verdict.

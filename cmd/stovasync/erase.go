@@ -110,6 +110,10 @@ func (c *cli) erase(ctx context.Context, at *site, name, id string, f eraseFlags
 		return err
 	}
 	store, err := at.Erasing(func(why string) {
+		if f.undo {
+			c.say("Waiting to lift the entry: %s.\n", why)
+			return
+		}
 		c.say("From now on nothing new of the person is stored. Waiting to remove what is there: %s.\n", why)
 	})
 	if err != nil {

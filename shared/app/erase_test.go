@@ -497,5 +497,9 @@ func cutErasure(t *testing.T, w *world, id string, x traces, b *brittle) (done b
 	if err != nil || len(all) == 0 || slices.ContainsFunc(all, func(r erase.Receipt) bool { return r.Action == erase.Unfinished }) {
 		t.Errorf("%s, then again: receipts %+v, %v", name, all, err)
 	}
+	// What the first try removed is found no more, and told all the same.
+	if !slices.ContainsFunc(all, func(r erase.Receipt) bool { return r.Found }) {
+		t.Errorf("%s, then again: no receipt tells that something was removed: %+v", name, all)
+	}
 	return false
 }

@@ -95,32 +95,35 @@ func write(k pipeline.Key, version int64, v any) (pipeline.Write, error) {
 }
 
 // enter writes the entry of an attendee, or opens one that is there anew.
-func (s Store) enter(ctx context.Context, k pipeline.Key, key []byte) (entry pipeline.Erasure, version int64, err error) {
+func (s Store) enter(ctx context.Context, k pipeline.Key, key []byte) (entry pipeline.Erasure, err error) {
 	for {
 		it, err := s.Items.Get(ctx, k)
 		if err != nil {
-			return entry, 0, unavailable("read an erasure", err)
+			return entry, unavailable("read an erasure", err)
 		}
 		entry = pipeline.Erasure{Key: pipeline.EraseKeyMark(key), At: s.Now().UTC()}
 		if it.Version > 0 {
 			var old pipeline.Erasure
 			if err := json.Unmarshal(it.Doc, &old); err != nil {
-				return entry, 0, fmt.Errorf("decode an erasure: %w", err)
+				return entry, fmt.Errorf("decode an erasure: %w", err)
 			}
 			entry.At = old.At
+			if old.Done.IsZero() {
+				entry.Removed = old.Removed
+			}
 		}
 		w, err := write(k, it.Version, entry)
 		if err != nil {
-			return entry, 0, err
+			return entry, err
 		}
 		switch err := s.Items.Write(ctx, w); {
 		case err == nil:
-			return entry, it.Version + 1, nil
+			return entry, nil
 		case !errors.Is(err, pipeline.ErrVersion):
-			return entry, 0, unavailable("write an erasure", err)
+			return entry, unavailable("write an erasure", err)
 		}
 		if err := ctx.Err(); err != nil {
-			return entry, 0, err
+			return entry, err
 		}
 	}
 }

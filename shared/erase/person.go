@@ -2,6 +2,7 @@ package erase
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -41,46 +42,83 @@ func Person(ctx context.Context, s Store, c run.Connection, id string) (Receipt,
 		return Receipt{}, err
 	}
 	hash := pipeline.ErasureHash(key, c, id)
-	entry, version, err := s.enter(ctx, pipeline.ErasureKey(c.Name, hash), key)
-	if err != nil {
+	p := &person{Store: s, conn: c, id: id, secret: key, entry: pipeline.ErasureKey(c.Name, hash)}
+	if _, err := s.enter(ctx, p.entry, key); err != nil {
 		return Receipt{}, err
 	}
-	p := &person{Store: s, conn: c, id: id, removed: map[string]int{}}
-	if err := p.removeAll(ctx); err != nil {
-		return Receipt{}, err
-	}
-	r := s.receipt(c.Name, Erased, hash, began)
-	r.Removed, r.Found = p.removed, len(p.removed) > 0
-	entry.Done = r.At
-	return r, s.close(ctx, pipeline.ErasureKey(c.Name, hash), version, entry, r)
+	var r Receipt
+	err = s.still(ctx, c.Name, func(ctx context.Context) error {
+		if err := p.removeAll(ctx); err != nil {
+			return err
+		}
+		r = s.receipt(c.Name, Erased, hash, began)
+		r.Removed, r.Found = p.removed, len(p.removed) > 0
+		kept, err := write(receiptKey(r), 0, r)
+		if err != nil {
+			return err
+		}
+		return s.amend(ctx, p.entry, func(e *pipeline.Erasure) { e.Done, e.Removed = r.At, nil }, kept)
+	})
+	return r, err
 }
 
-// close writes the receipt and the end of the entry, both or none. An entry that
-// somebody else has moved meanwhile, by erasing the same person, is theirs to end.
-func (s Store) close(ctx context.Context, k pipeline.Key, version int64, entry pipeline.Erasure, r Receipt) error {
-	w, err := write(k, version, entry)
+// still does something while no other erasure is under way, and no task is at
+// work that began before.
+func (s Store) still(ctx context.Context, connection string, do func(context.Context) error) error {
+	ctx, release, err := s.Still(ctx, connection)
 	if err != nil {
 		return err
 	}
-	kept, err := write(receiptKey(r), 0, r)
-	if err != nil {
+	defer release()
+	if err := do(ctx); err != nil {
+		if lost, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
+			return lost
+		}
 		return err
-	}
-	err = s.Items.Write(ctx, w, kept)
-	if errors.Is(err, pipeline.ErrVersion) {
-		err = s.Items.Write(ctx, kept)
-	}
-	if err != nil {
-		return unavailable("write the receipt", err)
 	}
 	return nil
+}
+
+// amend changes an entry that is there, in one transaction with other writes.
+// Who waits to erase the same person moves the entry too.
+func (s Store) amend(ctx context.Context, k pipeline.Key, change func(*pipeline.Erasure), more ...pipeline.Write) error {
+	for {
+		it, err := s.Items.Get(ctx, k)
+		if err != nil {
+			return unavailable("read an erasure", err)
+		}
+		writes := slices.Clone(more)
+		if it.Version > 0 { // else all entries were lifted meanwhile
+			var e pipeline.Erasure
+			if err := json.Unmarshal(it.Doc, &e); err != nil {
+				return fmt.Errorf("decode an erasure: %w", err)
+			}
+			change(&e)
+			w, err := write(k, it.Version, e)
+			if err != nil {
+				return err
+			}
+			writes = append(writes, w)
+		}
+		if len(writes) == 0 {
+			return nil
+		}
+		if err = s.Items.Write(ctx, writes...); err == nil {
+			return nil
+		}
+		if now, bad := s.Items.Get(ctx, k); !errors.Is(err, pipeline.ErrVersion) || bad != nil || now.Version == it.Version {
+			return unavailable("write an erasure", err)
+		}
+	}
 }
 
 // person is one attendee on the way out.
 type person struct {
 	Store
-	conn run.Connection
-	id   string
+	conn   run.Connection
+	id     string
+	secret []byte
+	entry  pipeline.Key
 
 	mu      sync.Mutex
 	removed map[string]int
@@ -95,20 +133,36 @@ func (p *person) count(what string, n int) {
 	p.removed[what] += n
 }
 
-// removeAll removes the person once nobody is at work who has not seen the entry.
+// noteTime bounds the note of an erasure that was cut.
+const noteTime = 3 * time.Second
+
+// removeAll removes the person, on top of what erasures that were cut have
+// removed. Cut itself, it leaves a note of that in the entry: whoever ends the
+// erasure finds nothing of it any more.
 func (p *person) removeAll(ctx context.Context) error {
-	ctx, release, err := p.Still(ctx, p.conn.Name)
+	entry, err := p.enter(ctx, p.entry, p.secret) // another may have ended it meanwhile
 	if err != nil {
 		return err
 	}
-	defer release()
-	if err := p.remove(ctx); err != nil {
-		if lost, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
-			return lost
-		}
-		return err
+	p.removed = maps.Clone(entry.Removed)
+	if p.removed == nil {
+		p.removed = map[string]int{}
 	}
-	return nil
+	err = p.remove(ctx)
+	if err != nil {
+		brief, done := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
+		defer done()
+		err = errors.Join(err, p.note(brief))
+	}
+	return err
+}
+
+// note keeps what was removed so far in the entry.
+func (p *person) note(ctx context.Context) error {
+	if len(p.removed) == 0 {
+		return nil
+	}
+	return p.amend(ctx, p.entry, func(e *pipeline.Erasure) { e.Removed = p.removed })
 }
 
 // remove removes the person from every place, the records last.
@@ -123,7 +177,13 @@ func (p *person) remove(ctx context.Context) error {
 	if err := p.oldVersions(ctx); err != nil {
 		return err
 	}
+	if err := p.note(ctx); err != nil { // a process that is killed leaves no other
+		return err
+	}
 	if err := p.records(ctx); err != nil {
+		return err
+	}
+	if err := p.note(ctx); err != nil {
 		return err
 	}
 	if p.Scrub == nil {
@@ -224,26 +284,35 @@ func Lift(ctx context.Context, s Store, c run.Connection, id string) (Receipt, e
 		return Receipt{}, err
 	}
 	began := s.Now()
-	erased, err := pipeline.ReadErasures(ctx, s.Items, s.Secrets, c)
-	if err != nil {
-		return Receipt{}, err
+	r := Receipt{Connection: c.Name, Action: Lifted, At: began.UTC(), Removed: map[string]int{}}
+	if erased, err := pipeline.ReadErasures(ctx, s.Items, s.Secrets, c); err != nil || !erased.Has(id) {
+		return r, err
 	}
-	if !erased.Has(id) {
-		return Receipt{Connection: c.Name, Action: Lifted, At: began.UTC(), Removed: map[string]int{}}, nil
-	}
-	key, err := pipeline.EraseKey(ctx, s.Secrets)
-	if err != nil {
-		return Receipt{}, err
-	}
-	hash := pipeline.ErasureHash(key, c, id)
-	// Asked for first: cut between the two, the person only stays out, and the
-	// entry says so.
-	if err := pipeline.AskAgain(ctx, s.ledger(), s.Objects, c.Name, id); err != nil {
-		return Receipt{}, err
-	}
-	r := s.receipt(c.Name, Lifted, hash, began)
-	r.Entries = 1
-	return r, s.lift(ctx, r, pipeline.ErasureKey(c.Name, hash))
+	// The retry lists are read and written whole, as by erasures of others.
+	err := s.still(ctx, c.Name, func(ctx context.Context) error {
+		erased, err := pipeline.ReadErasures(ctx, s.Items, s.Secrets, c)
+		if err != nil || !erased.Has(id) {
+			return err
+		}
+		key, err := pipeline.EraseKey(ctx, s.Secrets)
+		if err != nil {
+			return err
+		}
+		hash := pipeline.ErasureHash(key, c, id)
+		entry := pipeline.ErasureKey(c.Name, hash)
+		// Cut from here on, the person stays out and their id is back: the entry
+		// says that it is unfinished, and erasing or lifting again ends it.
+		if err := s.amend(ctx, entry, func(e *pipeline.Erasure) { e.Done = time.Time{} }); err != nil {
+			return err
+		}
+		if err := pipeline.AskAgain(ctx, s.ledger(), s.Objects, c.Name, id); err != nil {
+			return err
+		}
+		r = s.receipt(c.Name, Lifted, hash, began)
+		r.Entries = 1
+		return s.lift(ctx, r, entry)
+	})
+	return r, err
 }
 
 // LiftAll takes all entries of a connection away, for a key that is lost for

@@ -383,6 +383,74 @@ func TestTwoErasuresAtOnceEndWithOneKey(t *testing.T) {
 	}
 }
 
+// A lift writes retry lists whole: one that reads them while somebody else is
+// being erased would bring that id back.
+func TestALiftWaitsForAnErasureOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.sync()
+		store := s.store(time.Minute)
+		if _, err := erase.Person(t.Context(), store, s.conn, stays); err != nil {
+			t.Fatal(err)
+		}
+		_, release, err := store.Still(t.Context(), s.conn.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { _, err := erase.Lift(t.Context(), store, s.conn, stays); done <- err }()
+		time.Sleep(time.Second)
+		select {
+		case err := <-done:
+			t.Errorf("it did not wait: %v", err)
+		default:
+		}
+		if where := s.holds(stays); len(where) > 0 {
+			t.Errorf("while it waits the id is in %q", where)
+		}
+		release()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if where := s.holds(stays); len(where) == 0 {
+			t.Error("lifted, the person is on no retry list")
+		}
+	})
+}
+
+// full is a store of objects that takes no more.
+type full struct{ pipeline.Objects }
+
+func (full) Put(context.Context, string, io.ReadSeeker, pipeline.ObjectInfo) (bool, error) {
+	return false, errors.New("full")
+}
+
+func TestALiftThatWasCutIsListedAsUnfinishedUntilItIsEnded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.sync()
+	store := s.store(time.Minute)
+	if _, err := erase.Person(t.Context(), store, s.conn, erased); err != nil {
+		t.Fatal(err)
+	}
+	last := func() erase.Action {
+		all, err := erase.Receipts(t.Context(), store.Items, s.conn.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all[len(all)-1].Action
+	}
+	cut := store
+	cut.Objects = full{store.Objects}
+	if r, err := erase.Lift(t.Context(), cut, s.conn, erased); err == nil || last() != erase.Unfinished {
+		t.Errorf("cut: %+v, %v, last %s", r, err, last())
+	}
+	if r, err := erase.Lift(t.Context(), store, s.conn, erased); err != nil || r.Entries != 1 || last() != erase.Lifted {
+		t.Errorf("again: %+v, %v, last %s", r, err, last())
+	}
+}
+
 func TestWhatIsNoAttendeeIDIsRefusedAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"", "someone@example.test", "7000 1", "-1", "70000a", strings.Repeat("1", 21), "７"} {

@@ -39,6 +39,9 @@ type Erasure struct {
 	// Done is when everything of the person was found removed; zero while that
 	// is under way, or was cut.
 	Done time.Time `json:"done,omitzero"`
+	// Removed are numbers of what was removed so far, by an erasure that is under
+	// way or was cut: for the receipt of the one that ends it.
+	Removed map[string]int `json:"removed,omitempty"`
 }
 
 // ErasedPrefix begins the sort keys of a connection's entries, BusyPrefix

@@ -144,6 +144,9 @@ func rowWords(g pipeline.TypeGrid) string {
 	default:
 		words += fmt.Sprintf(", %d to read, %d in the cells; %s", g.Chosen, g.Counted, g.Difference)
 	}
+	if g.Erased > 0 {
+		words += fmt.Sprintf("; %d more in the counts of the cells, of people who were erased since", g.Erased)
+	}
 	if g.Others > 0 {
 		words += fmt.Sprintf("; %d of them are of other types, or were gone when they were read", g.Others)
 	}

@@ -265,6 +265,20 @@ func TestNothingIsLeftOfWhoWasErasedAndNobodyComesBack(t *testing.T) {
 	w.receiptsTellNobody(x)
 }
 
+// grids are the grids of a run by their types.
+func (w *world) grids(v pipeline.RunView) map[run.DataType]pipeline.TypeGrid {
+	w.t.Helper()
+	all, err := pipeline.GridOf(w.t.Context(), w.app.Steps, v.Run)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[run.DataType]pipeline.TypeGrid{}
+	for _, g := range all {
+		out[g.Type] = g
+	}
+	return out
+}
+
 // sumOf holds a full run to its sum: who was kept out is in no count.
 func (w *world) sumOf(v pipeline.RunView) {
 	w.t.Helper()
@@ -312,7 +326,20 @@ func TestGridsStayWholeWhereAPersonWasErased(t *testing.T) {
 	w := newWorld(t, small(42), stovatest.ServerOptions{}, "pageSize: 7\n")
 	id := w.victim()
 	first := w.sync(run.Full)
+	before := w.grids(first)
 	w.erase(id)
+	for dt, g := range w.grids(first) {
+		was, read := before[dt], 0
+		for _, c := range g.Cells {
+			read += c.Counts.Read
+		}
+		if g.Others != was.Others || g.Counted+g.Erased != was.Counted {
+			t.Errorf("%s: %d counted, %d erased, %d others; before the erasure %d counted, %d others", dt, g.Counted, g.Erased, g.Others, was.Counted, was.Others)
+		}
+		if dt != run.Schedule && dt != run.SponsorLevels && g.Counted+g.Erased-g.Others != read {
+			t.Errorf("%s: %d read in the cells, of %d counted, %d erased, %d others", dt, read, g.Counted, g.Erased, g.Others)
+		}
+	}
 	if err := w.app.Close(); err != nil {
 		t.Fatal(err)
 	}

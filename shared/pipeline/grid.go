@@ -59,6 +59,9 @@ type TypeGrid struct {
 	// another type of the stream, or were gone when they were read. Only of types
 	// with one row for an id: not of schedule and sponsor-levels.
 	Others int `json:"others,omitempty"`
+	// Erased is how many rows the counts of the cells hold beyond Counted: those
+	// of people who were erased since. The numbers of ids are without them.
+	Erased int `json:"erased,omitempty"`
 	// Difference names what Counted and Chosen differ by; "" when they are equal.
 	Difference string `json:"difference,omitempty"`
 	// Gaps are the parts of Difference: Chosen is Counted and all of them.
@@ -110,7 +113,7 @@ func GridOf(ctx context.Context, s *Steps, id string) ([]TypeGrid, error) {
 		if err != nil && !fault.IsPermanent(err) { // a damaged plan is as none
 			return nil, err
 		}
-		b := gridBuilder{tr: tr, plan: plan, planned: ok && err == nil, rows: map[string]int{}}
+		b := gridBuilder{tr: tr, plan: plan, planned: ok && err == nil, rows: map[string]int{}, erased: map[string]int{}}
 		grids[i] = b.grid(of[tr.Type])
 	}
 	return grids, nil
@@ -125,6 +128,7 @@ type gridBuilder struct {
 	plan    Plan
 	planned bool           // there is a plan that can be read
 	rows    map[string]int // of each page, by its name
+	erased  map[string]int // ids that erasures took out of each page
 	gaps    []Gap
 }
 
@@ -132,7 +136,7 @@ func (b *gridBuilder) grid(pages []Page) TypeGrid {
 	g := TypeGrid{Type: b.tr.Type, Cells: []Cell{}, Listed: len(b.plan.All)}
 	pages = b.withUnregistered(pages)
 	for _, p := range pages {
-		b.rows[p.Name] = p.Rows
+		b.rows[p.Name], b.erased[p.Name] = p.Rows, p.Erased
 		if !b.planned && p.Hops == 0 {
 			g.Chosen += p.Rows
 		}
@@ -140,14 +144,18 @@ func (b *gridBuilder) grid(pages []Page) TypeGrid {
 	for _, ids := range b.plan.Pages {
 		g.Chosen += len(ids)
 	}
-	var read int
+	var read, since int
 	for _, p := range pages {
 		g.Cells = append(g.Cells, cell(p))
 		g.Counted += b.count(p)
 		read += p.Counts.Read
+		if p.State == run.PageDone && !p.Covered {
+			since += p.Erased - b.erased[p.Next] - p.Unread
+		}
 	}
+	g.Erased = max(0, since)
 	if oneRowEach(b.tr.Type) {
-		g.Others = max(0, g.Counted-read)
+		g.Others = max(0, g.Counted+since-read)
 	}
 	rest := g.Chosen - g.Counted
 	for _, gap := range b.gaps {

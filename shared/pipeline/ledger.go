@@ -118,7 +118,12 @@ type Page struct {
 	Tries int `json:"tries,omitempty"`
 	// Left is how many of its ids a re-run left out, since the newest plan lists
 	// them no more.
-	Left   int        `json:"left,omitempty"`
+	Left int `json:"left,omitempty"`
+	// Erased is how many ids erasures have taken out of the page and its rest;
+	// Rows are without them. Unread is how many of them were out, or were left
+	// out, when the page was settled: Counts are without those alone.
+	Erased int        `json:"erased,omitempty"`
+	Unread int        `json:"unread,omitempty"`
 	Fresh  bool       `json:"fresh,omitempty"` // the rest of a re-run page: never from a raw page
 	Counts run.Counts `json:"counts"`
 	Spent

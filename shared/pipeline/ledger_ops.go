@@ -292,6 +292,7 @@ type Outcome struct {
 	Report  string // key of the report object; "" when there is nothing to tell
 	Covered bool
 	Left    int // ids that were left out, being listed no more
+	Erased  int // ids that were left out, of people who were erased
 }
 
 // settle marks a page done and moves its type run's counters, once: a page
@@ -313,6 +314,7 @@ func markDone(p *Page, tr *TypeRun, o Outcome, now time.Time) {
 	}
 	p.State, p.Settled, p.Code, p.Error = run.PageDone, now, "", ""
 	p.Counts, p.Spent, p.Report, p.Covered, p.Left = o.Counts, o.Spent, o.Report, o.Covered, o.Left
+	p.Unread = p.Erased + o.Erased
 	tr.Done++
 	tr.Pages = tr.Pages.Plus(o.Counts)
 	tr.Spent = tr.Spent.plus(o.Spent)

@@ -17,6 +17,7 @@ type work struct {
 	used   Spent
 	rest   []string // ids for which there was no time
 	left   int      // ids of a re-run that are listed no more
+	erased int      // ids of people who were erased since they were planned
 }
 
 func (w *work) reject(r run.Reject) {
@@ -56,6 +57,8 @@ func (s *Steps) page(ctx context.Context, j job) error {
 		_, err := s.settlePage(ctx, j, p, work{}, true)
 		return err
 	}
+	left := p.Rows - len(ids)
+	ids, erased := j.Erased.keep(ids)
 	w, err := s.workOn(ctx, j, p, tr, ids)
 	if err != nil {
 		if lost := s.spent(ctx, j, w.used); lost != nil {
@@ -63,7 +66,7 @@ func (s *Steps) page(ctx context.Context, j job) error {
 		}
 		return err
 	}
-	w.left = p.Rows - len(ids)
+	w.left, w.erased = left, erased
 	counted, err := s.settlePage(ctx, j, p, w, false)
 	if counted {
 		return err
@@ -145,7 +148,6 @@ func (s *Steps) idsOf(ctx context.Context, j job, p Page, tr TypeRun) (ids []str
 	if p.State == run.PageFailed && !j.Type.IsPhotos() {
 		ids, err = s.stillListed(ctx, j, ids)
 	}
-	ids, _ = j.Erased.keep(ids)
 	return ids, false, err
 }
 
@@ -243,7 +245,7 @@ func (s *Steps) settlePage(ctx context.Context, j job, p Page, w work, covered b
 	if err != nil {
 		return false, err
 	}
-	o := Outcome{Counts: w.counts, Spent: w.used, Report: report, Covered: covered, Left: w.left}
+	o := Outcome{Counts: w.counts, Spent: w.used, Report: report, Covered: covered, Left: w.left, Erased: w.erased}
 	if len(w.rest) > 0 {
 		return s.passOn(ctx, j, p, w.rest, o)
 	}

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -64,7 +63,8 @@ func (e Stored) Remove(ctx context.Context) error {
 		group.SetLimit(storedAtOnce)
 		for key, err := range e.Objects.List(ctx, prefix) {
 			if err != nil {
-				return errors.Join(storeError(err), group.Wait())
+				// A worker that failed has ended the listing: its error tells why.
+				return cmp.Or(group.Wait(), storeError(err))
 			}
 			group.Go(func() error { return e.object(ctx, key) })
 		}
@@ -215,7 +215,7 @@ func (e Stored) plan(ctx context.Context, key string, text []byte, parts []strin
 			if t.Stream() != p.Stream {
 				continue
 			}
-			if err := e.page(ctx, parts[2], t, strconv.Itoa(i+1), func(page *Page) { page.Rows = len(kept) }); err != nil {
+			if err := e.page(ctx, parts[2], t, strconv.Itoa(i+1), func(page *Page) { page.shrink(len(kept)) }); err != nil {
 				return err
 			}
 		}
@@ -253,6 +253,12 @@ func (e Stored) page(ctx context.Context, id string, t run.DataType, name string
 	return storeError(err)
 }
 
+// shrink is told how many rows are left of a page, from which some were erased.
+func (p *Page) shrink(rows int) {
+	p.Erased += max(0, p.Rows-rows)
+	p.Rows = rows
+}
+
 // rest removes an id from the rest of a page. The key tells a digest of what
 // was in it, from which an id could be found by trying: the rest gets a new
 // key, its page is told, and the old one goes. One that no page points to, of a
@@ -279,7 +285,8 @@ func (e Stored) rest(ctx context.Context, key string, text []byte, parts []strin
 		}
 		if err := e.page(ctx, id, t, name, func(p *Page) {
 			if p.IDs == key {
-				p.IDs, p.Rows = next, len(kept)
+				p.IDs = next
+					p.shrink(len(kept))
 			}
 		}); err != nil {
 			return err

@@ -181,6 +181,9 @@ func rowsInWords(g pipeline.TypeGrid) string {
 	default:
 		words += ", " + count(g.Chosen) + " to read, " + count(g.Counted) + " in the cells"
 	}
+	if g.Erased > 0 {
+		words += "; " + count(g.Erased) + " more in the counts of the cells, of people who were erased since"
+	}
 	if g.Others > 0 {
 		words += "; " + count(g.Others) + " of them are of other types, or were gone when they were read"
 	}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"stovasync/shared/config"
 	"stovasync/shared/fault"
@@ -214,6 +215,13 @@ Exit codes: 0 all complete, 2 finished with failed pages, 1 error or refused.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			name, kind := wrong.GetFlag().Name, wrong.GetFlag().Value.Type()
+			if kind == "int" {
+				return invalid("write a whole number", "--%s %q is no whole number", name, wrong.GetValue())
+			}
+			return invalid("see "+cmd.CommandPath()+" --help", "--%s %q is no %s", name, wrong.GetValue(), kind)
+		}
 		return invalid(nearestFlag(cmd, err, "see "+cmd.CommandPath()+" --help"), "%s", err)
 	})
 	f := root.PersistentFlags()

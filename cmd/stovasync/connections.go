@@ -18,6 +18,7 @@ import (
 	"stovasync/shared/fault"
 	"stovasync/shared/mapping"
 	"stovasync/shared/pipeline"
+	"stovasync/shared/preview"
 	"stovasync/shared/run"
 )
 
@@ -82,6 +83,9 @@ func (c *cli) put(ctx context.Context, file, keyFile string) error {
 		return err
 	}
 	conn := parsed.Connection
+	if set, err := mapping.Compile(app.MappingSettings(conn)); err == nil {
+		parsed.Warnings = append(parsed.Warnings, preview.UnknownProtected(conn, set)...)
+	}
 	return c.with(ctx, func(at *site) error {
 		key, err := c.key(ctx, at, parsed, keyFile)
 		if err != nil {

@@ -41,6 +41,11 @@ are rejected or there are none.`,
 		Example: "  stovasync preview summit users\n  stovasync preview summit users --mapping mapping.yaml --sample 50\n  stovasync preview summit sessions --html sessions.html --xlsx sessions.xlsx",
 		Args:    exactly("NAME", "TYPE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"html", "xlsx", "mapping"} {
+				if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+					return invalid("name a file, or leave it out", "--%s names no file", name)
+				}
+			}
 			return c.preview(cmd.Context(), args[0], args[1], f)
 		},
 	}
@@ -68,7 +73,8 @@ func (c *cli) preview(ctx context.Context, name, typeWord string, f previewFlags
 		}
 	}
 	return c.with(ctx, func(at *site) error {
-		if _, err := c.connection(ctx, at, name); err != nil {
+		conn, err := c.connection(ctx, at, name)
+		if err != nil {
 			return err
 		}
 		r, err := at.operator.Preview(ctx, event)
@@ -84,7 +90,11 @@ func (c *cli) preview(ctx context.Context, name, typeWord string, f previewFlags
 		case f.reports.piped():
 			return nil
 		default:
-			return c.printPreview(r, f)
+			mapped := conn.Mapping
+			if event.Mapping != nil {
+				mapped = event.Mapping
+			}
+			return c.printPreview(r, f, mapped)
 		}
 	})
 }

@@ -51,7 +51,7 @@ func printed(t *testing.T, r preview.Report, f previewFlags, columns string) str
 		}
 		return "", false
 	}}
-	if err := c.printPreview(r, f); err != nil {
+	if err := c.printPreview(r, f, nil); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

@@ -3,18 +3,22 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"stovasync/shared/config"
 	"stovasync/shared/preview"
 	"stovasync/shared/run"
 )
 
 // printPreview prints a preview for people: a part for each thing that they
 // look for, left out where there is nothing to tell.
-func (c *cli) printPreview(r preview.Report, f previewFlags) error {
+//
+// mapped is the mapping that the preview went by, without the defaults.
+func (c *cli) printPreview(r preview.Report, f previewFlags, mapped fieldMapping) error {
 	v := previewText{c: c, r: r, w: c.width()}
 	v.head(f.mapping)
 	v.fields()
@@ -23,10 +27,13 @@ func (c *cli) printPreview(r preview.Report, f previewFlags) error {
 	v.filtered()
 	v.rejected()
 	v.warnings()
-	v.next(f.mapping)
+	v.next(f.mapping, mapped)
 	_, err := io.WriteString(c.out, v.b.String())
 	return err
 }
+
+// fieldMapping is a mapping as run.Connection has it.
+type fieldMapping = map[run.DataType]map[string]*string
 
 // previewText is a preview on its way to a terminal or a pipe.
 type previewText struct {
@@ -66,7 +73,13 @@ func (v *previewText) head(file string) {
 	if v.r.Event != "" {
 		of = fmt.Sprintf(" of %s (%s)", v.r.Event, v.r.Zone)
 	}
-	v.say(0, "Preview of %s, connection %s: %s%s looked at, %s, %s.", v.r.Type, v.r.Connection, count(v.r.Sampled, "row"), of, count(v.r.APICalls, "API call"), seconds(v.r.Seconds))
+	rows, looked, more := count(v.r.Sampled, "row"), "", ""
+	if v.r.PassedOver > 0 && v.r.Type == run.Users { // those are filtered
+		rows = count(v.r.Sampled+v.r.PassedOver, "row")
+		looked = fmt.Sprintf(" (%d of users, %d of sponsors)", v.r.Sampled, v.r.PassedOver)
+		more = fmt.Sprintf("%d of them rows of sponsors", v.r.PassedOver)
+	}
+	v.say(0, "Preview of %s, connection %s: %s%s looked at%s, %s, %s.", v.r.Type, v.r.Connection, rows, of, looked, count(v.r.APICalls, "API call"), seconds(v.r.Seconds))
 	if v.r.Trial {
 		v.say(0, "Tried with %s, which is not kept. Nothing was stored.", file)
 	} else {
@@ -84,7 +97,7 @@ func (v *previewText) head(file string) {
 		told += " (inactivePolicy " + v.r.InactivePolicy + ")"
 	}
 	v.sum("would be stored", len(v.r.Synced), told)
-	v.sum("filtered out", len(v.r.Filtered), "")
+	v.sum("filtered out", len(v.r.Filtered), more)
 	v.sum("rejected", len(v.r.Rejected), "")
 	if n := len(v.r.Protected); n > 0 {
 		v.sum("protected", n, "some of their fields are left alone")
@@ -297,7 +310,7 @@ func (v *previewText) warnings() {
 }
 
 // next says what people do now: a photo that nothing maps is what most come for.
-func (v *previewText) next(file string) {
+func (v *previewText) next(file string, mapped fieldMapping) {
 	v.b.WriteString("\n")
 	self, name := v.c.self(), v.r.Connection
 	switch photo := v.photo(); {
@@ -307,12 +320,37 @@ func (v *previewText) next(file string) {
 		v.say(0, "There is nothing to look at: the event has no such rows, or the key may not see them. %s check %s tells more.", self, name)
 	case photo != "":
 		v.say(0, "%s seems to hold pictures. To sync them, write this into a file and try it with --mapping FILE:", photo)
-		fmt.Fprintf(&v.b, "\n%s:\n  %s: %s\n", v.r.Type, photoField(v.r.Type), photo)
+		v.b.WriteString("\n" + string(config.RenderMapping(withField(mapped, v.r.Type, photoField(v.r.Type), photo))))
+		if v.r.Trial {
+			v.b.WriteString("\n")
+			v.keep(file)
+		}
 	case v.r.Trial:
-		v.say(0, "To keep it, put %s into the connection file: %s connections put FILE", what(file), self)
+		v.keep(file)
 	default:
 		v.say(0, "Next: %s sync %s", self, name)
 	}
+}
+
+// keep says how what was tried comes to stay.
+func (v *previewText) keep(file string) {
+	v.say(0, "To keep it, put %s into the connection file: %s connections put FILE", what(file), v.c.self())
+}
+
+// withField is a mapping with one field more. A trial stands in the place of
+// the whole mapping, so what is to be tried has all that was there before.
+func withField(m fieldMapping, t run.DataType, field, expression string) fieldMapping {
+	all := maps.Clone(m)
+	if all == nil {
+		all = fieldMapping{}
+	}
+	fields := maps.Clone(all[t])
+	if fields == nil {
+		fields = map[string]*string{}
+	}
+	fields[field] = &expression
+	all[t] = fields
+	return all
 }
 
 func what(file string) string {

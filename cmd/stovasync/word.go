@@ -28,7 +28,7 @@ func nearest(word string, known []string, otherwise string) string {
 	if best == "" {
 		return otherwise
 	}
-	return fmt.Sprintf("did you mean %q", best)
+	return fmt.Sprintf("did you mean %q?", best)
 }
 
 // nearestFlag suggests the flag of a command that was probably meant where one
@@ -47,7 +47,7 @@ func nearestFlag(cmd *cobra.Command, err error, otherwise string) string {
 	if best == "" {
 		return otherwise
 	}
-	return "did you mean --" + best
+	return "did you mean --" + best + "?"
 }
 
 // slip is how far a word is from a known one: in changes of a letter, where

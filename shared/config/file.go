@@ -90,6 +90,8 @@ func (r *reader) mappingFile(top node, f *MappingFile) {
 		switch {
 		case !isSetting(p) && whole:
 			r.unknown(p, "setting", names(known))
+		case !isSetting(p) && isType(p.key):
+			r.problem(p.at, fmt.Sprintf("%s stands beside %s", shown(p.key), strings.Join(sections, ", ")), "put "+p.key+" under mapping:")
 		case !isSetting(p):
 			r.unknown(p, "part of a mapping file", sections)
 		case p.key == "name" && p.value.kind != null && p.value.kind != refused:
@@ -100,6 +102,12 @@ func (r *reader) mappingFile(top node, f *MappingFile) {
 			known[i].read(r, p.value)
 		}
 	}
+}
+
+// isType reports whether a name is that of a data type, in people's own words too.
+func isType(name string) bool {
+	_, err := run.ParseType(name)
+	return err == nil
 }
 
 // check asks the checks about what was read, and places what they find.

@@ -54,6 +54,28 @@ func Render(c run.Connection) []byte {
 	return w.b.Bytes()
 }
 
+// dotted is a plain name of a column, which YAML reads as it is.
+var dotted = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$`)
+
+// RenderMapping writes a mapping as a file of its own, which ParseMappingFile
+// reads back.
+func RenderMapping(m map[run.DataType]map[string]*string) []byte {
+	var w writer
+	for _, t := range slices.Sorted(maps.Keys(m)) {
+		section(&w, 0, string(t), m[t], func(field string, expression *string) {
+			switch {
+			case expression == nil:
+				w.line(1, field, "null")
+			case dotted.MatchString(*expression):
+				w.line(1, field, *expression)
+			default:
+				w.text(1, field, *expression)
+			}
+		})
+	}
+	return w.b.Bytes()
+}
+
 // writer writes block YAML. Scalars that could be read as anything else than
 // the text they are become JSON strings, which YAML reads as they are.
 type writer struct{ b bytes.Buffer }

@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// Nearest returns the name of names that was probably meant by s, or "" when
+// none is near enough.
+func Nearest(s string, names []string) string { return nearest(s, names) }
+
 // nearest returns the name of names that was probably meant by s, or "" when
 // none is near. Case, blanks, hyphens and underscores do not count; a third of
 // the letters may be wrong, and two always. Where no spelling is near, it is

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"stovasync/shared/preview"
+	"stovasync/shared/run"
 )
 
 // previewPage is a preview as its page shows it.
@@ -106,7 +107,10 @@ func previewFacts(r preview.Report) []fact {
 	if r.Asked > r.Sampled {
 		sampled += fmt.Sprintf(" of %s asked for", count(r.Asked))
 	}
-	if r.PassedOver > 0 {
+	switch {
+	case r.PassedOver > 0 && r.Type == run.Users: // those are among the filtered
+		sampled = fmt.Sprintf("%s looked at: %s of users, %s of sponsors, which are filtered out", things(r.Sampled+r.PassedOver, "row"), count(r.Sampled), count(r.PassedOver))
+	case r.PassedOver > 0:
 		sampled += fmt.Sprintf("; %s passed over that are none of the type", things(r.PassedOver, "row"))
 	}
 	mapping := "the connection's own"

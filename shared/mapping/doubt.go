@@ -67,9 +67,14 @@ func (s *Set) doubtfulColumns(t run.DataType) []error {
 			place.Field, place.Filter, text = "", true, s.Filter(t)
 		}
 		place.Column = placeOfName(text, c.path[0])
-		all = append(all, fault.Wrap(fault.MappingInvalid, place, place.what, "did you mean "+near+"?"))
+		all = append(all, fault.Wrap(fault.MappingInvalid, place, place.what, "did you mean "+instead(near, c.path)+"?"))
 	}
 	return all
+}
+
+// instead spells a path with another first name.
+func instead(first string, path []string) string {
+	return spell(append([]string{first}, path[1:]...))
 }
 
 // placeOfName is the character, counted from 1, at which a name stands in an

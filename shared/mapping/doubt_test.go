@@ -25,6 +25,7 @@ func TestDoubtsTellWhatCouldBeMeant(t *testing.T) {
 		"a known column":                           {t: run.Users, field: "company", text: "company"},
 		"a column that only this event has":        {t: run.Users, field: "company", text: "zzzz_of_ours"},
 		"a question is for the event to know":      {t: run.Users, field: "company", text: "responses.compnay"},
+		"what follows the slip is kept":            {t: run.Users, field: "photo", text: "respons.photo", says: "no known column is called respons.photo; did you mean responses.photo?", column: 1},
 		"a column in a filter":                     {t: run.Users, filter: true, text: `registrationstatsu != "x"`, says: "no known column is called registrationstatsu; did you mean registrationstatus?", column: 1},
 		"a name that is part of another is not it": {t: run.Users, field: "company", text: "first(company, responses.compnay, compnay)", says: "compnay; did you mean company?", column: 35},
 	}

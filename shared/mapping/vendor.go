@@ -85,7 +85,7 @@ func (m *Mapper) doubt(t run.DataType, b bound) string {
 		}
 		names := slices.Sorted(maps.Keys(known))
 		if near := nearest(b.path[0], names); near != "" {
-			return fmt.Sprintf("no known column is called %s; did you mean %s?", b.text, near)
+			return fmt.Sprintf("no known column is called %s; did you mean %s?", b.text, instead(near, b.path))
 		}
 		if near := slug(m, b.path[0]); near != "" {
 			return fmt.Sprintf("no known column is called %s; did you mean %s?", b.text, near)

@@ -145,3 +145,18 @@ func TestPlacesOfLaterMistakes(t *testing.T) {
 		t.Errorf("Put of another error = %v", err)
 	}
 }
+
+func TestARenderedMappingIsReadBack(t *testing.T) {
+	t.Parallel()
+	want := map[run.DataType]map[string]*string{
+		run.Users:    {"photo": new("responses.photo"), "company": new(`first(company, "a: b # c")`), "phone": nil},
+		run.Sessions: {"in_slot": new(`responses["60001"]`), "null": new("true")},
+	}
+	got, err := config.ParseMappingFile(string(config.RenderMapping(want)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got.Mapping); diff != "" {
+		t.Errorf("-want +got:\n%s\nof\n%s", diff, config.RenderMapping(want))
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,16 +66,18 @@ const scrubTime = time.Minute
 //
 // The caller holds the lock of connection.
 func (s *Store) Scrub(ctx context.Context, connection string) error {
-	if err := s.scrubTemp(ctx, connection); err != nil {
-		return err
-	}
 	limited, cancel := context.WithTimeout(ctx, scrubTime)
 	defer cancel()
-	err := s.db.rebuild(limited)
-	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return fault.Wrap(fault.StoreUnavailable, err, "another process keeps the database busy, so that its log cannot be emptied", "run it again when that process has ended")
+	late := func(err error, busy string) error {
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			return fault.Wrap(fault.StoreUnavailable, err, "another process keeps "+busy, "run it again when that process has ended")
+		}
+		return err
 	}
-	return err
+	if err := s.scrubTemp(limited, connection); err != nil {
+		return late(err, "unfinished objects open, which may hold anything")
+	}
+	return late(s.db.rebuild(limited), "the database busy, so that its log cannot be emptied")
 }
 
 // rebuild builds the database anew and empties its log into it.
@@ -134,8 +137,14 @@ func (d *database) persist(ctx context.Context, try func() (bool, error)) error 
 const tempQuiet = 10 * time.Second
 
 // scrubTemp removes unfinished objects: what a killed process leaves there may
-// be anybody's. Those of live processes are waited for.
+// be anybody's. Those of live processes are waited for, but for what they begin
+// later: whoever is at work on other connections does not run out of them.
 func (s *Store) scrubTemp(ctx context.Context, connection string) error {
+	dir := filepath.Join(s.objects.dir, tempFolder)
+	awaited, err := os.ReadDir(dir)
+	if err != nil {
+		return unavailable("look for unfinished objects", err)
+	}
 	for {
 		before := s.now().Add(-tempQuiet)
 		if alone, err := s.alone(connection); err != nil {
@@ -146,11 +155,11 @@ func (s *Store) scrubTemp(ctx context.Context, connection string) error {
 		if err := s.objects.sweep(before); err != nil {
 			return unavailable("remove unfinished objects", err)
 		}
-		left, err := os.ReadDir(filepath.Join(s.objects.dir, tempFolder))
-		if err != nil {
-			return unavailable("remove unfinished objects", err)
-		}
-		if len(left) == 0 {
+		awaited = slices.DeleteFunc(awaited, func(e os.DirEntry) bool {
+			_, err := os.Lstat(filepath.Join(dir, e.Name()))
+			return errors.Is(err, os.ErrNotExist)
+		})
+		if len(awaited) == 0 {
 			return nil
 		}
 		timer := time.NewTimer(100 * time.Millisecond)

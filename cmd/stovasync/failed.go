@@ -82,11 +82,9 @@ func (c *cli) filterRun(ctx context.Context, at *site, f pipeline.Filter) error 
 	if f.Run == "" {
 		return nil
 	}
-	switch r, ok, err := at.Steps.Ledger.Run(ctx, f.Run); {
+	switch r, err := c.knownRun(ctx, at, f.Run); {
 	case err != nil:
 		return err
-	case !ok:
-		return invalid("see "+c.self()+" runs", "no run %s", f.Run)
 	case f.Connection != "" && f.Connection != r.Connection:
 		return invalid("see "+c.self()+" runs "+f.Connection, "run %s is of connection %s, not of %s", f.Run, r.Connection, f.Connection)
 	default:
@@ -137,7 +135,7 @@ type failedView struct {
 	IDs     []string `json:"ids,omitempty"` // of the rows that the page held
 	Mend    string   `json:"mend"`          // how the cause is mended
 	Docs    string   `json:"docs"`          // where more of it stands
-	Redrive string   `json:"redrive"`       // the command that re-runs exactly this one
+	Redrive string   `json:"redrive"`       // the command of redriveOnly
 }
 
 func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlags, ids bool) error {
@@ -168,7 +166,7 @@ func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlag
 	if len(names) > 0 {
 		again = c.self() + " redrive " + names[0]
 	}
-	return errors.Join(c.line("When the cause is mended: %s", again), c.line("Only the first of these: %s", views[0].Redrive))
+	return errors.Join(c.line("When the cause is mended: %s", again), c.line("%s: %s", onlyWords(views[0].Failure), views[0].Redrive))
 }
 
 // justOpened is how long a type that a redrive has opened is no news: its task waits.
@@ -208,7 +206,17 @@ func (c *cli) failures(ctx context.Context, at *site, names []string, f filterFl
 	return views, nil
 }
 
-// redriveOnly is the command that re-runs exactly one failure.
+// onlyWords say what the command of redriveOnly re-runs.
+func onlyWords(x pipeline.Failure) string {
+	if x.Page == "" {
+		return fmt.Sprintf("Only what has failed of %s in the run of the first", x.Type)
+	}
+	return "Only the first of these"
+}
+
+// redriveOnly is the narrowest command that re-runs a failure: of a page exactly
+// that. A whole type has no name of its own, so its command takes what pages of
+// that type have failed in the same run along.
 func (c *cli) redriveOnly(x pipeline.Failure) string {
 	f := filterFlags{dataType: string(x.Type), run: x.Run, page: x.Page}
 	return c.self() + " redrive " + x.Connection + " " + f.words()

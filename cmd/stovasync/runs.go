@@ -185,6 +185,9 @@ func (c *cli) showRun(ctx context.Context, at *site, id, html string) error {
 		}
 		id = newest[0].ID
 	}
+	if _, err := c.knownRun(ctx, at, id); err != nil {
+		return err
+	}
 	v, err := viewOf(ctx, at, id)
 	if err != nil {
 		return err
@@ -230,6 +233,50 @@ func (c *cli) printDetail(v pipeline.RunView, grids []pipeline.TypeGrid) error {
 	pages := append(c.cellLines(grids, within), c.legend(within)...)
 	return errors.Join(c.section("Pages", pages), c.section("Rows", rowLines(grids, within)),
 		c.section("Causes", causes), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
+}
+
+// The bounds of the search for the run that was meant by an id of none: a slip
+// of a few letters among the newest runs, or an id that was copied in part. Ids
+// are all alike, so half the letters, as for words, would find any.
+const (
+	runSlips    = 4
+	runsLooked  = 100 // of a connection
+	partOfRunID = 8   // letters: the day
+)
+
+// knownRun reads a run; one that is not there is told with the id that was
+// probably meant.
+func (c *cli) knownRun(ctx context.Context, at *site, id string) (pipeline.Run, error) {
+	r, ok, err := at.Steps.Ledger.Run(ctx, id)
+	if err != nil || ok {
+		return r, err
+	}
+	names, err := connectionNames(ctx, at)
+	if err != nil {
+		return r, err
+	}
+	removed, err := at.Steps.Ledger.Removed(ctx)
+	if err != nil {
+		return r, err
+	}
+	var near []string
+	for _, name := range slices.Concat(names, removed) {
+		runs, err := at.Steps.Ledger.Runs(ctx, name, runsLooked)
+		if err != nil {
+			return r, err
+		}
+		for _, x := range runs {
+			if slip(id, x.ID) <= runSlips || len(id) >= partOfRunID && strings.HasPrefix(x.ID, id) {
+				near = append(near, x.ID)
+			}
+		}
+	}
+	next := "see " + c.self() + " runs"
+	if len(near) > 0 {
+		best := slices.MinFunc(near, func(a, b string) int { return cmp.Compare(slip(id, a), slip(id, b)) })
+		next = fmt.Sprintf("did you mean %s? See %s runs", best, c.self())
+	}
+	return r, invalid(next, "no run %s", id)
 }
 
 // viewOf reads a run as it is shown.

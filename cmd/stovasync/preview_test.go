@@ -104,3 +104,13 @@ func TestAPreviewSaysWhatToDoNext(t *testing.T) {
 		})
 	}
 }
+
+func TestThePreviewsCountsAddUp(t *testing.T) {
+	t.Parallel()
+	s := printed(t, manyColumns(), previewFlags{}, "")
+	for _, want := range []string{"15 rows of Invented Summit (Europe/London) looked at (3 of users, 12 of sponsors)", "filtered out      12  12 of them rows of sponsors"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("want %q in\n%s", want, s)
+		}
+	}
+}

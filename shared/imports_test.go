@@ -36,7 +36,7 @@ func edges() map[string][]string {
 		// The steps: stova and photo for their types only.
 		s + "pipeline": {s + "fault", s + "mapping", s + "photo", s + "run", s + "stova"},
 		// What operators ask, each linked only where it is used.
-		s + "preview":               {s + "fault", s + "mapping", s + "photo", s + "pipeline", s + "run", s + "stova"},
+		s + "preview":               {s + "fault", s + "mapping", s + "pipeline", s + "run", s + "stova"},
 		s + "erase":                 {s + "fault", s + "pipeline", s + "run"},
 		s + "explain":               {s + "fault", s + "mapping", s + "pipeline", s + "preview", s + "run", s + "stova"},
 		s + "report":                {s + "fault", s + "pipeline", s + "preview", s + "run"},

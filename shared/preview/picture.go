@@ -8,7 +8,6 @@ import (
 
 	"stovasync/shared/fault"
 	"stovasync/shared/mapping"
-	"stovasync/shared/photo"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 )
@@ -16,22 +15,21 @@ import (
 // maxOwners is how many stored owners are looked at, at most.
 const maxOwners = 5000
 
-// ownerKind is a type whose records name pictures, and where.
+// ownerKind is a type whose records name pictures.
 type ownerKind struct {
-	name  string // owner_type
-	of    run.DataType
-	field string
+	name string // owner_type
+	of   run.DataType
 }
 
 // ownerKinds are the owners of a photo type's pictures (spotme-model.md §5.5 to
 // §5.7): sponsors have a logo only where it is mapped.
 func (p *previewer) ownerKinds() []ownerKind {
 	if p.req.Type == run.PresenterPhotos {
-		return []ownerKind{{"presenter", run.Presenters, "photo"}}
+		return []ownerKind{{"presenter", run.Presenters}}
 	}
-	kinds := []ownerKind{{"person", run.Users, "photo"}}
-	if p.set.Maps(run.Sponsors, "logo") {
-		kinds = append(kinds, ownerKind{"sponsor", run.Sponsors, "logo"})
+	kinds := []ownerKind{{"person", run.Users}}
+	if p.set.Maps(run.Sponsors, pipeline.PictureField(run.Sponsors)) {
+		kinds = append(kinds, ownerKind{"sponsor", run.Sponsors})
 	}
 	return kinds
 }
@@ -72,8 +70,7 @@ func (p *previewer) pictures(ctx context.Context) error {
 
 // picture files what an owner names, and reports whether it would be fetched.
 func (p *previewer) picture(kind ownerKind, owner pipeline.Record) bool {
-	value, _ := owner.Fields[kind.field].(string)
-	if value == "" {
+	if value, _ := owner.Fields[pipeline.PictureField(kind.of)].(string); value == "" {
 		return false
 	}
 	p.report.Sampled++
@@ -81,7 +78,7 @@ func (p *previewer) picture(kind ownerKind, owner pipeline.Record) bool {
 		p.filter(owner.ID, "P11", "its owner is "+owner.Status+": only pictures of active owners are fetched")
 		return false
 	}
-	address, err := p.sourceURL(value)
+	address, err := pipeline.PictureURL(p.conn, p.req.Type, kind.of, owner)
 	if err != nil {
 		text := "its value makes no address"
 		if f, ok := errors.AsType[*fault.Error](err); ok {
@@ -97,17 +94,6 @@ func (p *previewer) picture(kind ownerKind, owner pipeline.Record) bool {
 		plain: computed(p.req.Type),
 	})
 	return true
-}
-
-// sourceURL is where a value says that the picture is.
-func (p *previewer) sourceURL(value string) (string, error) {
-	base := p.conn.PersonPhotoEndpoint
-	if p.req.Type == run.PresenterPhotos {
-		base = p.conn.PresenterPhotoEndpoint
-	}
-	return photo.SourceURL(base, photo.Values{
-		AccountID: p.conn.AccountID, EventID: p.conn.EventID, ID: value, Name: value, Value: value,
-	}, p.conn.AllowedPhotoHosts)
 }
 
 // states looks up what is stored of the pictures: new, stored, missing or

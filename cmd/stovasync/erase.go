@@ -14,6 +14,7 @@ import (
 
 	"stovasync/shared/config"
 	"stovasync/shared/erase"
+	"stovasync/shared/explain"
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
@@ -123,6 +124,10 @@ func (c *cli) erase(ctx context.Context, at *site, name, id string, f eraseFlags
 		return err
 	}
 	var r erase.Receipt
+	known, err := erase.Suppressed(ctx, store.Items, at.Secrets, conn, id)
+	if err != nil && !f.all { // a lost key hinders all but --undo --all
+		return err
+	}
 	switch {
 	case f.all:
 		r, err = erase.LiftAll(ctx, store, conn)
@@ -137,7 +142,30 @@ func (c *cli) erase(ctx context.Context, at *site, name, id string, f eraseFlags
 	if err != nil {
 		return err
 	}
+	if r.Action == erase.Erased && !r.Found && !known {
+		if err := c.sayNear(ctx, at, name, id); err != nil {
+			return err
+		}
+	}
 	return c.printReceipt(ctx, at, conn, r)
+}
+
+// sayNear names stored people whose ids look like one that nothing is stored
+// of: it may be mistyped, and somebody was kept out who need not be.
+func (c *cli) sayNear(ctx context.Context, at *site, name, id string) error {
+	var all []string
+	for _, t := range []run.DataType{run.Users, run.Sponsors} {
+		for r, err := range at.Steps.Records.Scan(ctx, name, t, pipeline.Scan{Removed: true}) {
+			if err != nil {
+				return err
+			}
+			all = append(all, r.ID)
+		}
+	}
+	if near := explain.Nearest(id, all); len(near) > 0 {
+		c.say("Stored are people with ids like it: %s. If one of them was meant, erase that one, and take this back with --undo.\n", strings.Join(near, ", "))
+	}
+	return nil
 }
 
 // erasable reads the settings of a connection. Those of one that was removed

@@ -11,6 +11,10 @@ import (
 // suggestions is how many ids are suggested at most.
 const suggestions = 3
 
+// Nearest are the ids of all that may have been meant by one that is not among
+// them, the likeliest first: three at most.
+func Nearest(id string, all []string) []string { return closest(id, all) }
+
 // closest are the ids that may have been meant by one that is not there:
 // those that it begins or that begin it, then those a slip or two away.
 func closest(id string, all []string) []string {

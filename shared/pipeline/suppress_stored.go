@@ -286,7 +286,7 @@ func (e Stored) rest(ctx context.Context, key string, text []byte, parts []strin
 		if err := e.page(ctx, id, t, name, func(p *Page) {
 			if p.IDs == key {
 				p.IDs = next
-					p.shrink(len(kept))
+				p.shrink(len(kept))
 			}
 		}); err != nil {
 			return err

@@ -359,6 +359,7 @@ func (c countedObjects) Get(ctx context.Context, key string) (io.ReadCloser, err
 func TestWhatIsReadDoesNotGrowWithTheRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", nil)
+	w.spread = true
 	s := w.app.Steps
 	count := func() int64 {
 		r := reads{Items: s.Ledger.Items, Objects: s.Objects}

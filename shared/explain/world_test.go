@@ -20,12 +20,13 @@ import (
 
 // world is a twin and the embedded store, which real runs fill.
 type world struct {
-	t     *testing.T
-	event *stovatest.Event
-	twin  *stovatest.Running
-	app   *app.Local
-	conn  run.Connection
-	runs  int
+	t      *testing.T
+	event  *stovatest.Event
+	twin   *stovatest.Running
+	app    *app.Local
+	conn   run.Connection
+	spread bool // runs are due a minute apart
+	runs   int
 	// erased is the attendee whom an erase keeps out.
 	erased string
 }
@@ -89,7 +90,11 @@ func (w *world) sync(mode run.Mode, types ...run.DataType) pipeline.RunView {
 	w.t.Helper()
 	w.runs++
 	var id string
-	err := w.app.Sync(w.t.Context(), pipeline.Start{Connection: "summit", Time: time.Now(), Mode: mode, Types: types, Nonce: strconv.Itoa(w.runs)},
+	due := time.Now()
+	if w.spread { // as schedules do: no two runs are due in one second
+		due = due.Add(-time.Hour + time.Duration(w.runs)*time.Minute)
+	}
+	err := w.app.Sync(w.t.Context(), pipeline.Start{Connection: "summit", Time: due, Mode: mode, Types: types, Nonce: strconv.Itoa(w.runs)},
 		func(s pipeline.Started) { id = s.Run.ID })
 	if err != nil {
 		w.t.Fatal(err)

@@ -34,6 +34,7 @@ func byCause[T any](all []T, why func(T) cause) []alike[T] {
 	at := map[key]int{}
 	var groups []alike[T]
 	var keys []key
+	var texts [][]string
 	for _, x := range all {
 		w := why(x)
 		k := key{fold(w.text), w.past}
@@ -41,16 +42,17 @@ func byCause[T any](all []T, why func(T) cause) []alike[T] {
 		if !ok {
 			i = len(groups)
 			at[k] = i
-			groups, keys = append(groups, alike[T]{heading: w.text}), append(keys, k)
+			groups, keys, texts = append(groups, alike[T]{}), append(keys, k), append(texts, nil)
 		}
-		if groups[i].heading != w.text {
-			groups[i].heading = k.folded
+		if !slices.Contains(texts[i], w.text) {
+			texts[i] = append(texts[i], w.text)
 		}
 		groups[i].of = append(groups[i].of, x)
 	}
 	order := make([]int, len(groups))
 	for i := range order {
 		order[i] = i
+		groups[i].heading = inCommon(texts[i])
 		if keys[i].past {
 			groups[i].heading = "was: " + groups[i].heading
 		}
@@ -90,6 +92,28 @@ func fold(text string) string {
 			return word
 		}
 		return "…"
+	})
+}
+
+// inCommon is what texts that fold alike say together: … stands only for the
+// ids and numbers in which they differ.
+func inCommon(texts []string) string {
+	words := numbered.FindAllString(texts[0], -1)
+	for _, text := range texts[1:] {
+		others := numbered.FindAllString(text, -1)
+		if len(others) != len(words) {
+			return fold(text)
+		}
+		for i := range words {
+			if words[i] != others[i] {
+				words[i] = "…"
+			}
+		}
+	}
+	i := -1
+	return numbered.ReplaceAllStringFunc(texts[0], func(string) string {
+		i++
+		return words[i]
 	})
 }
 

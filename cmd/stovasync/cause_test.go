@@ -21,9 +21,13 @@ func TestFailuresAreGroupedByWhatTheySay(t *testing.T) {
 			},
 			map[string]int{
 				"STOVA_SERVER: fetch picture from a.example.test: answered 500, tried 5 times": 1,
-				"STOVA_SERVER: getAttendee …: server error (503), … tries; try again later":    2,
+				"STOVA_SERVER: getAttendee …: server error (503), 5 tries; try again later":    2,
 			},
-			"STOVA_SERVER: getAttendee …: server error (503), … tries; try again later",
+			"STOVA_SERVER: getAttendee …: server error (503), 5 tries; try again later",
+		},
+		"what differs is left out, and only that": {
+			[]cause{{text: "A: page 1, 4 tries, 20 rows"}, {text: "A: page 2, 4 tries, 20 rows"}, {text: "A: page 2, 5 tries, 20 rows"}},
+			map[string]int{"A: page …, … tries, 20 rows": 3}, "A: page …, … tries, 20 rows",
 		},
 		"what all say alike is told with its ids": {[]cause{{text: rowDown}, {text: rowDown}}, map[string]int{rowDown: 2}, rowDown},
 		"another status is another cause": {

@@ -157,7 +157,8 @@ func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlag
 		}
 		return c.line("Nothing has failed.")
 	}
-	for _, group := range byCause(views, func(v failedView) cause { return cause{text: v.Error} }) {
+	groups := byCause(views, func(v failedView) cause { return cause{text: v.Error} })
+	for _, group := range groups {
 		if err := c.printFailed(group, now(at), ids); err != nil {
 			return err
 		}
@@ -166,7 +167,8 @@ func (c *cli) failed(ctx context.Context, at *site, names []string, f filterFlag
 	if len(names) > 0 {
 		again = c.self() + " redrive " + names[0]
 	}
-	return errors.Join(c.line("When the cause is mended: %s", again), c.line("%s: %s", onlyWords(views[0].Failure), views[0].Redrive))
+	first := groups[0].of[0] // as the reader sees them
+	return errors.Join(c.line("When the cause is mended: %s", again), c.line("%s: %s", onlyWords(first.Failure), first.Redrive))
 }
 
 // justOpened is how long a type that a redrive has opened is no news: its task waits.

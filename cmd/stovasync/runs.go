@@ -232,7 +232,7 @@ func (c *cli) printDetail(v pipeline.RunView, grids []pipeline.TypeGrid) error {
 	within := cmp.Or(width, usualWidth) - len(sectionIndent)
 	pages := append(c.cellLines(grids, within), c.legend(within)...)
 	return errors.Join(c.section("Pages", pages), c.section("Rows", rowLines(grids, within)),
-		c.section("Causes", causes), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
+		c.section("Causes", causes), c.section("What failed", c.onward(v)), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
 }
 
 // The bounds of the search for the run that was meant by an id of none: a slip

@@ -137,15 +137,23 @@ func (c *cli) printRun(v pipeline.RunView) error {
 	}
 	lines := []string{summary(v)}
 	lines = append(lines, attention(v)...)
-	if v.State == run.Partial {
-		lines = append(lines, fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection),
-			fmt.Sprintf("Re-run them: %s redrive %s", c.self(), v.Connection))
-	}
+	lines = append(lines, c.onward(v)...)
 	if len(v.Rejects) > 0 {
 		lines = append(lines, fmt.Sprintf("See every rejected row: %s runs show %s", c.self(), v.Run))
 	}
 	_, err := fmt.Fprintln(c.out, strings.Join(lines, "\n"))
 	return err
+}
+
+// onward names the commands for a run in which something failed.
+func (c *cli) onward(v pipeline.RunView) []string {
+	if v.State != run.Partial && v.State != run.Failed {
+		return nil
+	}
+	return []string{
+		fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection),
+		fmt.Sprintf("Re-run them: %s redrive %s", c.self(), v.Connection),
+	}
 }
 
 // attention lists what did not go as it should: types that are not complete,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"stovasync/shared/fault"
@@ -174,11 +175,19 @@ func (w *walk) fetch(ctx context.Context, id string) error {
 		}
 	}
 	last, ok := w.past.last()
-	if !ok || w.req.NoFetch || w.set == nil || id == "" {
+	if !ok || w.req.NoFetch || w.set == nil || !last.plan.Listed && !vendors(id) {
 		return nil
 	}
 	w.ask(ctx, id, last)
 	return nil
+}
+
+// vendors reports whether an id may be one of the vendor's: digits, and for
+// sessions a key behind them. A name or an address that somebody typed is
+// nothing to ask the vendor for.
+func vendors(id string) bool {
+	number, _, _ := strings.Cut(id, "_")
+	return number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 func (w *walk) rawOf(ctx context.Context, s sight, id string) (bool, error) {

@@ -411,12 +411,20 @@ func TestARowThatWasHandedOnIsFoundInItsRest(t *testing.T) {
 	if err != nil || len(pages) < 2 {
 		t.Fatalf("%d pages, %v: nothing was handed on", len(pages), err)
 	}
-	calls := w.twin.Total()
-	x := w.explain(run.Users, lastUser)
-	if last := pages[len(pages)-1].Name; x.Page != last || x.Fetched.Page != last || x.Source != "raw page" || w.twin.Total() != calls {
-		t.Errorf("page %q, fetched %+v from %s; the last rest is %s", x.Page, x.Fetched, x.Source, last)
+	calls, last, there := w.twin.Total(), pages[len(pages)-1].Name, 0
+	for _, p := range w.event.People {
+		// Which rows were left for the last rest is a matter of speed.
+		if x := w.explain(run.Users, p.ID); x.Page == last {
+			there++
+			if x.Fetched.Page != last || x.Source != "raw page" {
+				t.Errorf("row %s: fetched %+v from %s; the last rest is %s", p.ID, x.Fetched, x.Source, last)
+			}
+		}
 	}
-	if x = w.explain(run.Users, user); x.Page != "1" || x.Source != "raw page" {
+	if there == 0 || w.twin.Total() != calls {
+		t.Errorf("%d rows are found in the last rest %s, with %d calls", there, last, w.twin.Total()-calls)
+	}
+	if x := w.explain(run.Users, user); x.Page != "1" || x.Source != "raw page" {
 		t.Errorf("the first row: page %q from %s", x.Page, x.Source)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"stovasync/shared/config"
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/preview"
@@ -112,5 +113,15 @@ func TestTheFunctionFailsOnlyByItself(t *testing.T) {
 	}
 	if err := (PreviewAnswer{}).error(); err != nil {
 		t.Errorf("no errors are %v", err)
+	}
+}
+
+func TestAStackThatIsOlderThanThePreviewIsToldToBeDeployedAgain(t *testing.T) {
+	t.Parallel()
+	old := &Stack{d: config.Deployment{Resources: config.Resources{Stack: "old"}}}
+	_, err := old.Preview(t.Context(), PreviewEvent{Connection: "summit", Type: "users"})
+	want := "CONFIG_INVALID: stack old has no function preview: it is older than this program; deploy the stack again from the same version as this program"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }

@@ -102,8 +102,8 @@ func TestAClosedPipeIsNoError(t *testing.T) {
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ word, want string }{
-		"a slip of two letters finds its word":  {"snyc", `did you mean "sync"`},
-		"another case finds its word":           {"SYNC", `did you mean "sync"`},
+		"a slip of two letters finds its word":  {"snyc", `did you mean "sync"?`},
+		"another case finds its word":           {"SYNC", `did you mean "sync"?`},
 		"what is like nothing gets the default": {"xyzzy", "see help"},
 	}
 	for name, tt := range tests {

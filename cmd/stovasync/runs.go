@@ -185,12 +185,11 @@ func (c *cli) showRun(ctx context.Context, at *site, id, html string) error {
 		}
 		id = newest[0].ID
 	}
-	if _, err := c.knownRun(ctx, at, id); err != nil {
-		return err
-	}
 	v, err := viewOf(ctx, at, id)
 	if err != nil {
-		return err
+		// Only a run that is not there needs a look at the others.
+		_, unknown := c.knownRun(ctx, at, id)
+		return cmp.Or(unknown, err)
 	}
 	grids, err := pipeline.GridOf(ctx, at.Steps, id)
 	if err != nil {

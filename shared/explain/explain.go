@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"stovasync/shared/fault"
 	"stovasync/shared/mapping"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
@@ -139,7 +140,7 @@ const (
 const removedState = "removed"
 
 // Explain tells the path of one row. That the record is not there is no error;
-// an unknown connection is. It makes no call to the vendor when a raw page
+// an unknown connection is, and so is a name or an address in place of an id. It makes no call to the vendor when a raw page
 // holds the row.
 func Explain(ctx context.Context, env Env, req Request) (Explanation, error) {
 	conn, err := env.Ledger.Connection(ctx, req.Connection)
@@ -148,6 +149,9 @@ func Explain(ctx context.Context, env Env, req Request) (Explanation, error) {
 	}
 	if req.Type.RecordType() == "" {
 		return Explanation{}, fmt.Errorf("explain %s: data type %q is unknown", req.Connection, req.Type)
+	}
+	if err := checkID(req.Type, req.ID); err != nil {
+		return Explanation{}, err
 	}
 	w := &walk{env: env, req: req, conn: conn}
 	w.out = Explanation{Connection: conn.Name, Type: req.Type, ID: strings.TrimSpace(req.ID), Rules: []Rule{}, Source: fromNone}
@@ -173,6 +177,18 @@ func Explain(ctx context.Context, env Env, req Request) (Explanation, error) {
 	return w.out, nil
 }
 
+// checkID refuses a name or an address, which no id is. It does not repeat it.
+func checkID(t run.DataType, id string) error {
+	signs := "@ \t"
+	if t == run.SponsorLevels { // named by a word of the organiser's
+		signs = "@"
+	}
+	if !strings.ContainsAny(strings.TrimSpace(id), signs) {
+		return nil
+	}
+	return fault.New(fault.ConfigInvalid, "that is no id of "+string(t), "look the id up at the vendor, or with export NAME "+string(t)+": fp_ext_id is the id")
+}
+
 // walk is an explanation under way.
 type walk struct {
 	env  Env
@@ -189,6 +205,7 @@ type walk struct {
 	hidden bool // an erase keeps the person out: nothing more is told
 
 	reason  string // of the rule that stopped the row
+	answer  string // the verdict on what is no row's id but leads to some
 	clauses []clause
 }
 

@@ -109,12 +109,12 @@ func (w *walk) activity(tr *mapping.TraceResult) {
 	if kept {
 		w.tell("R19", "fp_status is protected, so it stays %s", w.record.Status)
 	}
-	w.tell("R1", "registrationstatus is %s, not one of %s", status, set)
 	stored := map[string]string{"cancel": "cancelled", "hide": "hidden"}[tr.Policy]
 	if stored == "" {
 		w.stop("R2", "registrationstatus is %s, not one of %s (R1), and inactivePolicy is skip: such people are left out", status, set)
 		return
 	}
+	w.tell("R1", "registrationstatus is %s, not one of %s", status, set)
 	if kept {
 		w.info("R2", "inactivePolicy is %s: it would be stored as %s, were fp_status not protected (R19)", tr.Policy, stored)
 		return

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -192,10 +193,8 @@ func (w *walk) state() {
 	switch p.State {
 	case "stored":
 		w.pass("photo", "the picture is stored as %s", p.Object)
-	case "missing":
-		w.stop("photo", "the picture is missing: %s", p.Reason)
-	default:
-		w.stop("photo", "the picture is %s: %s", p.State, p.Reason)
+	default: // the verdict names the state
+		w.stop("photo", "%s", cmp.Or(p.Reason, p.State))
 	}
 }
 

@@ -186,11 +186,26 @@ func (w *walk) failedPage(s sight) {
 	w.stop("page", "page %s of run %s, which was to read it, failed: %s; mend the cause, then %s", s.page.Name, s.run.ID, s.page.Error, w.out.Next)
 	switch fault.Code(s.page.Code) {
 	case fault.StovaServer, fault.StovaTooLarge, fault.StovaTimeout:
-		advice := "set pageSize to 300"
-		if w.conn.PageSize <= 300 || s.plan.Size >= 6000 {
-			advice = "ask the vendor's support"
-		}
-		w.info("R17", "the page held %d rows of at most %d (pageSize); below 6,000 attendees the remedy is pageSize 300, else the vendor's support: here, %s", s.page.Rows, w.conn.PageSize, advice)
+		w.info("R17", "the page held %d rows, of at most %d (pageSize): %s", s.page.Rows, w.conn.PageSize, sizeAdvice(s))
+	}
+}
+
+// The vendor's word on answers that fail because pages are large: below so many
+// attendees pages of so many rows help (R17).
+const (
+	largeEvent = 6000
+	smallPage  = 300
+)
+
+// sizeAdvice says whether a smaller page would help one that failed.
+func sizeAdvice(s sight) string {
+	switch {
+	case s.page.Rows <= smallPage:
+		return "few enough, so its size is hardly the cause; if it keeps failing, ask the vendor's support"
+	case s.plan.Size >= largeEvent:
+		return fmt.Sprintf("from %s attendees on, the remedy is the vendor's support", number(largeEvent))
+	default:
+		return fmt.Sprintf("below %s attendees the remedy is pageSize %d", number(largeEvent), smallPage)
 	}
 }
 

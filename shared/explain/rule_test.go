@@ -22,6 +22,7 @@ type seeded struct {
 	id    string
 
 	rule, result string // that must be among the rules
+	why          string // part of what the rule must say
 	decided      string // decided_by
 	stored       bool
 	state        string
@@ -178,6 +179,13 @@ func seededCases() map[string]seeded {
 			},
 			of: run.Users, id: user, rule: "R17", result: "stop", decided: "R17", says: []string{"ROW_POISON", "every next run tries it again", "(R17)"},
 		},
+		"R17: a page that failed while it was small is not told to be smaller": {
+			steps: func(w *world) {
+				w.twin.Fault(stovatest.Fault{Kind: stovatest.ServerError, Endpoint: "getAttendee"})
+				w.sync(run.Full, run.Users)
+			},
+			of: run.Users, id: user, rule: "R17", result: "info", why: "few enough, so its size is hardly the cause", decided: "page",
+		},
 		"R18: what is read again unchanged is not written": {
 			steps: func(w *world) { w.sync(run.Full); w.sync(run.Full) },
 			of:    run.Users, id: user, rule: "R18", result: "pass", decided: "R18", stored: true, state: "active", says: []string{"read it again and found it unchanged (R18)"},
@@ -238,12 +246,20 @@ func check(t *testing.T, c seeded, x explain.Explanation) {
 	if got := results(x, c.rule); c.rule != "" && !strings.Contains(got, c.result) {
 		t.Errorf("%s says %q, want %q", c.rule, got, c.result)
 	}
+	if why := whyOf(x, c.rule); !strings.Contains(why, c.why) {
+		t.Errorf("%s says %q, want %q", c.rule, why, c.why)
+	}
 	if x.DecidedBy != c.decided || x.Stored != c.stored || x.State != c.state {
 		t.Errorf("decided by %q, stored %v, state %q; want %q, %v, %q", x.DecidedBy, x.Stored, x.State, c.decided, c.stored, c.state)
 	}
 	for _, part := range c.says {
 		if !strings.Contains(x.Verdict, part) {
 			t.Errorf("the verdict lacks %q", part)
+		}
+	}
+	for _, r := range x.Rules {
+		if strings.Count(x.Verdict, "("+r.Rule+")") > 1 {
+			t.Errorf("the verdict names %s more than once", r.Rule)
 		}
 	}
 	if x.Type != c.of || x.ID != c.id || x.Verdict == "" || len(x.Rules) == 0 {

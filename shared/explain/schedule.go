@@ -128,10 +128,6 @@ func (w *walk) attends(m *mapping.Mapper, row mapping.Row) {
 
 // wholePerson answers for an attendee's id.
 func (w *walk) wholePerson(attendee string, picks []mapping.Pick) {
-	words := "it has no schedule rows"
-	if n := len(w.out.Related); n > 0 {
-		words = fmt.Sprintf("its schedule rows are %s", strings.Join(w.out.Related, ", "))
-	}
 	var picked []string
 	for _, p := range picks {
 		picked = append(picked, pickName(p))
@@ -141,7 +137,13 @@ func (w *walk) wholePerson(attendee string, picks []mapping.Pick) {
 	} else if w.past.row.Body != nil {
 		w.info("pick", "the attendee has picked no session")
 	}
-	w.stop("id", "%s is the id of an attendee, and a schedule row's is attendee_session; %s", attendee, words)
+	if len(w.out.Related) == 0 || w.out.DecidedBy != "" {
+		w.stop("id", "%s is the id of an attendee, who has no schedule rows; a row's id is attendee_session", attendee)
+		return
+	}
+	w.info("id", "%s is the id of an attendee; a schedule row's is attendee_session", attendee)
+	w.out.DecidedBy = "id"
+	w.answer = fmt.Sprintf("%s is the id of an attendee, of whom these schedule rows are stored: %s.", attendee, strings.Join(w.out.Related, ", "))
 }
 
 // notPicked says that the attendee has no such pick (any more).

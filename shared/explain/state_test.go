@@ -17,6 +17,7 @@ import (
 
 	"stovasync/shared/app"
 	"stovasync/shared/explain"
+	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
 	"stovasync/shared/run"
 	"stovasync/shared/stova/stovatest"
@@ -141,7 +142,15 @@ func stateCases() map[string]seeded {
 			edit: person(user, func(p *stovatest.Person) {
 				p.Picks = []stovatest.Pick{{SessionID: "60001", Key: "1"}, {SessionID: "60003", Key: "1"}}
 			}),
-			of: run.Schedule, id: user, rule: "id", result: "stop", decided: "id", says: []string{"its schedule rows are " + user + "_" + session + ", " + user + "_60003_1"},
+			of: run.Schedule, id: user, rule: "id", result: "info", decided: "id", says: []string{user + " is the id of an attendee, of whom these schedule rows are stored: " + user + "_" + session + ", " + user + "_60003_1"},
+		},
+		"an attendee without schedule rows": {
+			edit: person(user, func(p *stovatest.Person) { p.Picks = nil }),
+			of:   run.Schedule, id: user, rule: "id", result: "stop", decided: "id", says: []string{"Not stored: ", "who has no schedule rows"},
+		},
+		"who is left out now and was stored before": {
+			yaml: "inactivePolicy: skip\n", steps: then(run.Full, person(user, func(p *stovatest.Person) { p.Status = "Cancelled" })),
+			of: run.Users, id: user, rule: "R2", result: "stop", decided: "R2", stored: true, state: "cancelled", says: []string{"Stored as cancelled by run ", "(R1), and inactivePolicy is skip"},
 		},
 		"a hidden session": {
 			edit: talk(session, func(s *stovatest.Session) { s.Hidden = true }),
@@ -153,7 +162,7 @@ func stateCases() map[string]seeded {
 		},
 		"a picture that the vendor does not have": {
 			edit: func(e *stovatest.Event) { e.BreakPicture(e.Person(user).Photo, "404") },
-			of:   run.UserPhotos, id: user, rule: "photo", result: "stop", decided: "photo", stored: true, state: "active", says: []string{"The picture is missing", "404 (photo)"},
+			of:   run.UserPhotos, id: user, rule: "photo", result: "stop", decided: "photo", stored: true, state: "active", says: []string{"The picture is missing since run ", ", page 1: the host answered 404 (photo); "},
 		},
 		"a picture that is none": {
 			edit: func(e *stovatest.Event) { e.BreakPicture(e.Person(user).Photo, "html") },
@@ -167,7 +176,7 @@ func stateCases() map[string]seeded {
 			of: run.UserPhotos, id: "80000001", rule: "owner", result: "stop", decided: "owner", says: []string{"users holds no record 80000001", "near it: 800000001"},
 		},
 		"a presenter's picture": {
-			of: run.PresenterPhotos, id: "9001", rule: "photo", result: "pass", decided: "R14", stored: true, state: "active", says: []string{"The picture is stored"},
+			of: run.PresenterPhotos, id: "9001", rule: "photo", result: "pass", decided: "R14", stored: true, state: "active", says: []string{"The picture is stored since run ", ", page 1; its host 127.0.0.1 is not one"},
 		},
 		"a level is made of the first sponsor that has it": {
 			of: run.SponsorLevels, id: "platinum", rule: "R4", result: "pass", decided: "R4", stored: true, state: "active", says: []string{"that of " + sponsor + " came first"},
@@ -260,6 +269,22 @@ func TestTheRowIsAskedForOnlyWhereNoRawPageHoldsIt(t *testing.T) {
 	}
 	if f, _ := field(x, "company"); f.Value != "E…e" || f.Stored == nil || f.Note != "the record holds another value" {
 		t.Errorf("company: %+v", f)
+	}
+}
+
+func TestANameOrAnAddressIsNoID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", nil)
+	for _, of := range run.AllTypes() {
+		for _, id := range []string{"mia.invented@example.test", "Mia Invented"} {
+			if of == run.SponsorLevels && !strings.Contains(id, "@") {
+				continue
+			}
+			_, err := explain.Explain(t.Context(), explain.Env{Ledger: w.app.Steps.Ledger}, explain.Request{Connection: "summit", Type: of, ID: id})
+			if fault.CodeOf(err) != fault.ConfigInvalid || strings.Contains(err.Error(), "nvented") {
+				t.Errorf("%s: %v, want CONFIG_INVALID without the text", of, err)
+			}
+		}
 	}
 }
 

@@ -16,6 +16,8 @@ func (w *walk) conclude() {
 		return
 	}
 	switch {
+	case w.answer != "":
+		w.out.Verdict = w.answer
 	case w.record.ID != "" && !w.there():
 		w.out.DecidedBy = "R20"
 		w.out.Verdict = fmt.Sprintf("Removed at %s: what is left is a tombstone (R20)", clock(w.record.RemovedAt)) + w.because(w.reason) + "."
@@ -59,10 +61,14 @@ func (w *walk) link() string {
 			break
 		}
 	}
-	if w.reason != "" && newest != "" && newest != w.record.Run && w.out.Photo == nil {
+	switch {
+	case w.out.Photo != nil && w.reason == "": // nothing of what follows is why
+		return "; "
+	case w.reason != "" && newest != "" && newest != w.record.Run && w.out.Photo == nil:
 		return ", and left as it was: "
+	default:
+		return ": "
 	}
-	return ": "
 }
 
 // storedVerdict is the verdict on a record that is there: who wrote it, what
@@ -70,7 +76,7 @@ func (w *walk) link() string {
 func (w *walk) storedVerdict() string {
 	var b strings.Builder
 	if w.out.Photo != nil {
-		fmt.Fprintf(&b, "The picture is %s: recorded by run %s", w.out.Photo.State, w.record.Run)
+		fmt.Fprintf(&b, "The picture is %s since run %s", w.out.Photo.State, w.record.Run)
 	} else {
 		fmt.Fprintf(&b, "Stored as %s by run %s", w.out.State, w.record.Run)
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -74,6 +76,9 @@ func (c *cli) exit(ctx context.Context, err error) int {
 	if ctx.Err() != nil {
 		c.say("interrupted\n")
 		return exitError
+	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok && p.Path == os.Stdout.Name() {
+		err = fault.Wrap(fault.StoreUnavailable, err, fmt.Sprintf("write to standard output: %v", p.Err), "make room, or send the output elsewhere, and call it again")
 	}
 	for _, line := range excerptLines(err, c.width()) {
 		c.say("%s\n", line)

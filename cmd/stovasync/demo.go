@@ -177,7 +177,7 @@ func (c *cli) demoTable(title string, v pipeline.RunView) error {
 	if err := c.line("%s\n", title); err != nil {
 		return err
 	}
-	if err := countsGrid(v).print(c.out); err != nil {
+	if err := c.countsTable(v).print(c.out); err != nil {
 		return err
 	}
 	return c.line("%s\n", summary(v))

@@ -106,7 +106,7 @@ func (c *cli) erase(ctx context.Context, at *site, name, id string, f eraseFlags
 		}
 		return c.receipts(ctx, at, name)
 	}
-	conn, err := c.erasable(ctx, at, name)
+	conn, err := c.connection(ctx, at, name)
 	if err != nil {
 		return err
 	}
@@ -166,20 +166,6 @@ func (c *cli) sayNear(ctx context.Context, at *site, name, id string) error {
 		c.say("Stored are people with ids like it: %s. If one of them was meant, erase that one, and take this back with --undo.\n", strings.Join(near, ", "))
 	}
 	return nil
-}
-
-// erasable reads the settings of a connection. Those of one that was removed
-// are gone, and with them account and event, which an entry is made of.
-func (c *cli) erasable(ctx context.Context, at *site, name string) (run.Connection, error) {
-	conn, err := c.connection(ctx, at, name)
-	if err == nil {
-		return conn, nil
-	}
-	removed, bad := at.Steps.Ledger.Removed(ctx)
-	if bad == nil && slices.Contains(removed, name) {
-		return conn, invalid("put it again, erase the person, then remove it again", "connection %q was removed; what its runs stored is still there", name)
-	}
-	return conn, err
 }
 
 // sure asks the person at the terminal, if there is one.

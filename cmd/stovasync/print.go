@@ -94,6 +94,11 @@ func (g grid) print(w io.Writer) error {
 	return err
 }
 
+// countsTable is countsGrid without what the terminal has no room for.
+func (c *cli) countsTable(v pipeline.RunView) grid {
+	return countsGrid(v).fit(c.width(), "other", "filtered", "unchanged", "rejected", "read")
+}
+
 // countsGrid is the table that people see at the end of a run.
 func countsGrid(v pipeline.RunView) grid {
 	g := newGrid("type", ">read", ">new", ">changed", ">unchanged", ">filtered", ">rejected", "  other")
@@ -136,6 +141,15 @@ func seconds(s float64) string {
 		return strconv.FormatFloat(s, 'f', 1, 64) + " s"
 	}
 	return d.Round(time.Second).String()
+}
+
+// costOf names what a run cost. On the embedded default nothing is measured, nor
+// before a run's first task has reported.
+func costOf(v pipeline.RunView) string {
+	if v.CostUSD == 0 && len(v.Usage) == 0 {
+		return "cost not measured"
+	}
+	return "cost " + dollars(v.CostUSD) + " USD"
 }
 
 // dollars writes an amount with four decimals, and of a smaller one as many as

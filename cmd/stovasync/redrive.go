@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"stovasync/shared/fault"
 	"stovasync/shared/pipeline"
@@ -59,7 +60,7 @@ func (c *cli) redrive(ctx context.Context, at *site, names []string, f filterFla
 		}
 		views[i] = v
 	}
-	if bad := c.printRedriven(views, f, dry); err != nil || bad != nil {
+	if bad := c.printRedriven(views, names, f, dry); err != nil || bad != nil {
 		return errors.Join(err, bad)
 	}
 	if !dry && slices.ContainsFunc(views, func(v redrivenView) bool { return !v.over }) {
@@ -98,7 +99,7 @@ func (v redrivenView) cause() cause {
 	return cause{text: cmp.Or(v.now, v.Failure.Error), past: v.over}
 }
 
-func (c *cli) printRedriven(views []redrivenView, f filterFlags, dry bool) error {
+func (c *cli) printRedriven(views []redrivenView, names []string, f filterFlags, dry bool) error {
 	if c.json {
 		for _, v := range views {
 			if err := printJSON(c.out, v); err != nil {
@@ -122,21 +123,35 @@ func (c *cli) printRedriven(views []redrivenView, f filterFlags, dry bool) error
 			return err
 		}
 	}
-	return c.afterRedrive(views, dry)
+	return c.afterRedrive(views, names, f, dry)
 }
 
 // afterRedrive says what is left to do.
-func (c *cli) afterRedrive(views []redrivenView, dry bool) error {
-	switch {
-	case slices.ContainsFunc(views, func(v redrivenView) bool { return v.Verdict == pipeline.Superseded }):
-		return c.line("Types of older runs (superseded) are mended by a new sync only.")
-	case dry:
-		return c.line("Nothing was re-run: --dry-run.")
-	case slices.ContainsFunc(views, feeds):
-		return c.line("Other types may have ended without these rows: the next sync brings what waited for them.")
-	default:
-		return nil
+func (c *cli) afterRedrive(views []redrivenView, names []string, f filterFlags, dry bool) error {
+	superseded := func(v redrivenView) bool { return v.Verdict == pipeline.Superseded }
+	var err error
+	if i := slices.IndexFunc(views, superseded); i >= 0 {
+		err = c.line("Types of older runs (superseded) are mended by a new sync only: %s sync %s", c.self(), views[i].Connection)
 	}
+	left := slices.ContainsFunc(views, func(v redrivenView) bool { return !superseded(v) })
+	switch {
+	case dry && left:
+		err = errors.Join(err, c.line("Nothing was re-run: --dry-run. To re-run them: %s", c.redriveCommandOf(names, f)))
+	case dry:
+		err = errors.Join(err, c.line("Nothing was re-run: --dry-run."))
+	case slices.ContainsFunc(views, feeds):
+		err = errors.Join(err, c.line("Other types may have ended without these rows: the next sync brings what waited for them."))
+	}
+	return err
+}
+
+// redriveCommandOf is the command that re-runs what a dry one has shown.
+func (c *cli) redriveCommandOf(names []string, f filterFlags) string {
+	words := append(slices.Clone(names), strings.Fields(f.words())...)
+	if len(words) == 0 {
+		words = []string{"--all"}
+	}
+	return c.self() + " redrive " + strings.Join(words, " ")
 }
 
 // feeds reports whether other types read what was mended: picks wait for users

@@ -146,8 +146,8 @@ newest run.
 Each page is . when nothing of it had changed, + when something was written, R
 when it was not done at the first try, S when it took so long that a rest was
 handed on as a page of its own (3.1 after 3), F when it failed, _ when it is not
-settled yet, and o when none of its rows were this type's or a later run has
-done its work.`
+settled yet, and o when none of its rows were this type's, all of them wait for
+other records, or a later run has done its work.`
 
 // runDetail is a run as runs show --json has it.
 type runDetail struct {
@@ -203,12 +203,16 @@ func (c *cli) showRun(ctx context.Context, at *site, id, html string) error {
 	if c.json {
 		return printJSON(c.out, runDetail{v, grids})
 	}
-	return c.printDetail(v, grids)
+	onward, err := c.onward(ctx, at, v)
+	if err != nil {
+		return err
+	}
+	return c.printDetail(v, grids, onward)
 }
 
-func (c *cli) printDetail(v pipeline.RunView, grids []pipeline.TypeGrid) error {
+func (c *cli) printDetail(v pipeline.RunView, grids []pipeline.TypeGrid, onward []string) error {
 	width := c.width()
-	title := fmt.Sprintf("%s\nConnection %s, started %s UTC, cost %s USD.\n", summary(v), v.Connection, stamp(v.Started), dollars(v.CostUSD))
+	title := fmt.Sprintf("%s\nConnection %s, started %s UTC, %s.\n", summary(v), v.Connection, stamp(v.Started), costOf(v))
 	if _, err := fmt.Fprintln(c.out, title); err != nil {
 		return err
 	}
@@ -224,14 +228,13 @@ func (c *cli) printDetail(v pipeline.RunView, grids []pipeline.TypeGrid) error {
 			causes = append(causes, fmt.Sprintf("%s: %s", t, tv.Error))
 		}
 	}
-	counts := countsGrid(v).fit(width, "other", "filtered", "unchanged", "rejected", "read")
-	if err := errors.Join(g.fit(width, "mode", "API calls", "done").print(c.out), c.gap(), counts.print(c.out)); err != nil {
+	if err := errors.Join(g.fit(width, "mode", "API calls", "done").print(c.out), c.gap(), c.countsTable(v).print(c.out)); err != nil {
 		return err
 	}
 	within := cmp.Or(width, usualWidth) - len(sectionIndent)
 	pages := append(c.cellLines(grids, within), c.legend(within)...)
 	return errors.Join(c.section("Pages", pages), c.section("Rows", rowLines(grids, within)),
-		c.section("Causes", causes), c.section("What failed", c.onward(v)), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
+		c.section("Causes", causes), c.section("What failed", onward), c.section("Rejected rows", rejectLines(v.Rejects)), c.section("Warnings", warningLines(v.Warnings)))
 }
 
 // The bounds of the search for the run that was meant by an id of none: a slip

@@ -73,7 +73,7 @@ func (c *cli) sync(ctx context.Context, at *site, name string, f syncFlags) erro
 	if c.json {
 		err = printJSON(c.out, v)
 	} else {
-		err = c.printRun(v)
+		err = c.printRun(ctx, at, v)
 	}
 	if err != nil {
 		return err
@@ -131,28 +131,50 @@ func (c *cli) stopped(at *site, name, id string) error {
 }
 
 // printRun shows a run that has ended: the counts, and what needs attention.
-func (c *cli) printRun(v pipeline.RunView) error {
-	if err := countsGrid(v).print(c.out); err != nil {
+func (c *cli) printRun(ctx context.Context, at *site, v pipeline.RunView) error {
+	onward, err := c.onward(ctx, at, v)
+	if err != nil {
+		return err
+	}
+	if err := c.countsTable(v).print(c.out); err != nil {
 		return err
 	}
 	lines := []string{summary(v)}
 	lines = append(lines, attention(v)...)
-	lines = append(lines, c.onward(v)...)
+	lines = append(lines, onward...)
 	if len(v.Rejects) > 0 {
 		lines = append(lines, fmt.Sprintf("See every rejected row: %s runs show %s", c.self(), v.Run))
 	}
-	_, err := fmt.Fprintln(c.out, strings.Join(lines, "\n"))
+	_, err = fmt.Fprintln(c.out, strings.Join(lines, "\n"))
 	return err
 }
 
-// onward names the commands for a run in which something failed.
-func (c *cli) onward(v pipeline.RunView) []string {
+// onward names the commands for a run in which something failed, and says so
+// when later runs have left nothing of it to do.
+func (c *cli) onward(ctx context.Context, at *site, v pipeline.RunView) ([]string, error) {
 	if v.State != run.Partial && v.State != run.Failed {
-		return nil
+		return nil, nil
 	}
-	return []string{
-		fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection),
-		fmt.Sprintf("Re-run them: %s redrive %s", c.self(), v.Connection),
+	left, err := at.Steps.Redrive(ctx, pipeline.Filter{Connection: v.Connection, Run: v.Run}, true)
+	if err != nil {
+		return nil, err
+	}
+	verdicts := map[string]int{}
+	for _, r := range left {
+		verdicts[r.Verdict]++
+	}
+	again := fmt.Sprintf("%s redrive %s", c.self(), v.Connection)
+	switch len(left) {
+	case 0:
+		return []string{"Nothing is left to do: later runs have mended what failed."}, nil
+	case verdicts[pipeline.Covered]:
+		return []string{"Later runs have read what these pages held (covered); redrive only marks them as done: " + again}, nil
+	case verdicts[pipeline.Superseded]:
+		return []string{fmt.Sprintf("Only a new run mends them, since this one is not the newest: %s sync %s", c.self(), v.Connection)}, nil
+	case verdicts[pipeline.Removed]:
+		return []string{"Nothing is left to do: the connection was removed. redrive drops them: " + again}, nil
+	default:
+		return []string{fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection), "Re-run them: " + again}, nil
 	}
 }
 

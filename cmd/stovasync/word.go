@@ -68,6 +68,14 @@ func (c *cli) connection(ctx context.Context, at *site, name string) (run.Connec
 	if err != nil {
 		return run.Connection{}, err
 	}
+	removed, err := at.Steps.Ledger.Removed(ctx)
+	if err != nil {
+		return run.Connection{}, err
+	}
+	if slices.Contains(removed, name) {
+		return run.Connection{}, invalid("put it again, with connections put FILE; it can be removed again afterwards",
+			"connection %q was removed; what its runs stored is still there", name)
+	}
 	otherwise := "there are: " + strings.Join(names, ", ")
 	if len(names) == 0 {
 		otherwise = "there are none yet: connections put FILE makes one"

@@ -20,7 +20,7 @@ const (
 	CellQueued    CellState = "queued"    // not settled yet
 	CellUnchanged CellState = "unchanged" // done, and nothing needed writing
 	CellChanged   CellState = "changed"   // done, and something was written
-	CellDone      CellState = "done"      // done by a later run (covered), or with rows that nobody counts
+	CellDone      CellState = "done"      // done by a later run (covered), or with rows that nobody counts or that all wait
 	CellRetried   CellState = "retried"   // done, but not at the first try
 	CellSplit     CellState = "split"     // done, but a rest was handed on as a page of its own
 	CellFailed    CellState = "failed"
@@ -238,7 +238,7 @@ func cellState(p Page) CellState {
 		return CellRetried
 	case p.Counts.New+p.Counts.Changed > 0:
 		return CellChanged
-	case p.Counts.Read > 0:
+	case p.Counts.Read > p.Counts.Pending: // rows that wait are stored by a later run
 		return CellUnchanged
 	default:
 		return CellDone

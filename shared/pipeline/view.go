@@ -99,6 +99,16 @@ func (s *Steps) View(ctx context.Context, id string) (RunView, error) {
 	return v, nil
 }
 
+// modeOf is how a run has read the event: full also where it was not asked for,
+// as after a change of the mapping, when all types came to be read in full.
+func modeOf(r Run, all []TypeRun) run.Mode {
+	planned := slices.DeleteFunc(slices.Clone(all), func(tr TypeRun) bool { return tr.Mode == "" })
+	if len(planned) > 0 && !slices.ContainsFunc(planned, func(tr TypeRun) bool { return tr.Mode != run.Full }) {
+		return run.Full
+	}
+	return r.Mode
+}
+
 // Summary is a run's view without rejects and warnings, for lists of runs: one
 // read besides the run itself.
 func (s *Steps) Summary(ctx context.Context, r Run) (RunView, []TypeRun, error) {
@@ -107,7 +117,7 @@ func (s *Steps) Summary(ctx context.Context, r Run) (RunView, []TypeRun, error) 
 		return RunView{}, nil, err
 	}
 	v := RunView{
-		Run: r.ID, Connection: r.Connection, State: runState(all), Mode: r.Mode, Started: r.Started, Ended: r.Ended,
+		Run: r.ID, Connection: r.Connection, State: runState(all), Mode: modeOf(r, all), Started: r.Started, Ended: r.Ended,
 		Types: make(map[run.DataType]TypeView, len(all)),
 	}
 	end := r.Ended

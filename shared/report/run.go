@@ -118,7 +118,7 @@ func usageOf(r pipeline.RunView) []fact {
 // before a run's first task has reported.
 func cost(r pipeline.RunView) string {
 	if r.CostUSD == 0 && len(r.Usage) == 0 {
-		return "nothing measured"
+		return "not measured"
 	}
 	return dollars(r.CostUSD)
 }

@@ -231,3 +231,39 @@ func TestGroupedTakesAllInOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoOnlyLooksAtTheLocksIsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	s := openInternal(t, t.TempDir())
+	unlock, held, err := s.Lock(t.Context(), "gala") // so that there is a lock to look at
+	if err != nil || !held {
+		t.Fatal(held, err)
+	}
+	unlock()
+	looked := make(chan error, 1)
+	go func() {
+		var err error
+		for range 3000 {
+			_, bad := s.alone("summit")
+			err = errors.Join(err, bad)
+		}
+		looked <- err
+	}()
+	for {
+		select {
+		case err := <-looked:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		default:
+		}
+		unlock, held, err := s.Lock(t.Context(), "gala")
+		if err != nil || !held {
+			t.Errorf("the lock is held %v, %v beside somebody who looks", held, err)
+			<-looked
+			return
+		}
+		unlock()
+	}
+}

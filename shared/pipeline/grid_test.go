@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -180,6 +181,9 @@ func troubles() map[string]func(w *world, rng *rand.Rand) {
 	}
 }
 
+// seeds is how many histories the cells are looked at in.
+var seeds = flag.Uint64("seeds", 12, "how many invented histories of runs to look at")
+
 // Over many runs of every kind, with what may befall them, the cells of each
 // type hold what the plan chose, or the grid names what they do not hold: while
 // a run is under way, when it has ended, and after its failures were re-run.
@@ -194,7 +198,7 @@ func TestTheCellsOfARunHoldWhatItsPlanChose(t *testing.T) {
 	seen := make(chan pipeline.CellState, 100_000)
 	why := make(chan pipeline.GapReason, 100_000)
 	t.Run("seeds", func(t *testing.T) {
-		for seed := range uint64(48) {
+		for seed := range *seeds {
 			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 				t.Parallel()
 				rng := rand.New(rand.NewPCG(seed, 2))
@@ -253,12 +257,32 @@ func TestTheCellsOfARunHoldWhatItsPlanChose(t *testing.T) {
 			t.Errorf("no cell was %s: %v", s, states)
 		}
 	}
-	for _, r := range []pipeline.GapReason{pipeline.GapFailed, pipeline.GapQueued, pipeline.GapCovered, pipeline.GapGone} {
+	for _, r := range []pipeline.GapReason{pipeline.GapFailed, pipeline.GapQueued, pipeline.GapCovered} {
 		if reasons[r] == 0 {
 			t.Errorf("no rows were %s: %v", r, reasons)
 		}
 	}
 	same(t, "rows that are unaccounted for", 0, reasons[pipeline.GapUnknown])
+}
+
+func TestRowsThatAreListedNoMoreWhenTheirPageIsReRunAreGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0).only(run.Users)
+	w.expo()
+	w.conn.PageSize = 4 // 1001 to 1004
+	w.save()
+	w.failPage("1001")
+	first := w.sync(pipeline.Start{}).Run
+	delete(w.vendor.people, "1003")
+	w.sync(pipeline.Start{}) // lists it no more, and fails too: what the page holds is still to do
+	clear(w.vendor.rowFault)
+	w.redrive(pipeline.Filter{Run: first})
+	w.settle(first)
+	g := w.gridsOf(first)[run.Users]
+	same(t, "gaps", []pipeline.Gap{{Why: pipeline.GapGone, Rows: 1, Pages: 1}}, g.Gaps)
+	if !strings.Contains(g.Difference, "1 row of 1 page listed no more when it was re-run") {
+		t.Errorf("the difference is told as %q", g.Difference)
+	}
 }
 
 func TestWhatBecameOfAPageIsItsCell(t *testing.T) {

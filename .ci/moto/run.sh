@@ -49,4 +49,4 @@ mv "$STOVASYNC_TEST_TEMPLATE.$$" "$STOVASYNC_TEST_TEMPLATE"
 mkdir -p .venv/bin
 go build -o ".venv/bin/moto-proxy.$$" ./.ci/moto/proxy
 mv ".venv/bin/moto-proxy.$$" .venv/bin/moto-proxy
-exec .venv/bin/moto-proxy -server .venv/moto/bin/moto_server -expect "${MOTO_EXPECT-dynamodb,sqs,s3,ssm,cloudformation}" -- "$@"
+exec .venv/bin/moto-proxy -server ".venv/moto/bin/python .ci/moto/server.py" -expect "${MOTO_EXPECT-dynamodb,sqs,s3,ssm,cloudformation}" -- "$@"

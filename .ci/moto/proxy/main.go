@@ -31,11 +31,11 @@ import (
 )
 
 func main() {
-	server := flag.String("server", "moto_server", "the moto server's program")
+	server := flag.String("server", "moto_server", "the command that serves, with its arguments")
 	expect := flag.String("expect", "", "services that the command must have asked, with commas")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *server, strings.FieldsFunc(*expect, func(r rune) bool { return r == ',' }), flag.Args())
+	err := run(ctx, strings.Fields(*server), strings.FieldsFunc(*expect, func(r rune) bool { return r == ',' }), flag.Args())
 	stop()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
 		os.Exit(exit.ExitCode())
@@ -46,7 +46,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, server string, expect, command []string) error {
+func run(ctx context.Context, server, expect, command []string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	target, wait, err := startServer(ctx, server)
@@ -88,8 +88,8 @@ var running = regexp.MustCompile(`Running on (http://127\.0\.0\.1:[0-9]+)`)
 
 // startServer starts moto on a free port and returns its address and a
 // function that waits for its end, which comes with ctx.
-func startServer(ctx context.Context, program string) (*url.URL, func(), error) {
-	cmd := exec.CommandContext(ctx, program, "--host", "127.0.0.1", "--port", "0")
+func startServer(ctx context.Context, command []string) (*url.URL, func(), error) {
+	cmd := exec.CommandContext(ctx, command[0], append(slices.Clone(command[1:]), "--host", "127.0.0.1", "--port", "0")...)
 	cmd.Env = append(os.Environ(), "MOTO_ALLOW_NONEXISTENT_REGION=false", "PYTHONUNBUFFERED=1")
 	// Of its own group, so that Ctrl-C reaches the command first.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -49,7 +49,8 @@ Not reached are the vendor, where the person has to be deleted too; exports and
 backups that were made before (point-in-time recovery of the tables: up to 35
 days; their streams: 24 hours); and a person's data as a speaker, who is another
 record with another id, and part of the public programme. Other connections of
-the same event are named; erase the person there as well.
+the same event are named; erase the person there as well. Pictures lie under the
+event, so theirs of the person go at once.
 
 Who follows the table's stream sees the records removed. export --since cannot
 tell, since a tombstone would hold the id: when --list shows a new receipt,

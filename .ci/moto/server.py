@@ -34,12 +34,16 @@ def transact_write_items(self, transact_items):
             table = self.tables.get(op.get("TableName"))
             if table is not None:
                 undo.append(keeper(table, op.get("Key", op.get("Item", {}))))
+    # moto makes a copy by itself, and puts that back when it fails.
+    Table.__deepcopy__ = lambda table, memo: table
     try:
         return transact(self, transact_items)
     except BaseException:
         for put_back in undo:
             put_back()
         raise
+    finally:
+        del Table.__deepcopy__  # a backup needs it
 
 
 def keeper(table, key):
@@ -64,8 +68,6 @@ def keeper(table, key):
     return put_back
 
 
-# The backup that moto makes by itself, and puts back when it fails.
-Table.__deepcopy__ = lambda self, memo: self
 DynamoDBBackend.transact_write_items = transact_write_items
 
 structure = JSONSerializer._serialize_type_structure

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,6 +121,7 @@ type step struct {
 // night is an operator at work: a shell, a stack and a vendor.
 type night struct {
 	t     *testing.T
+	ctx   context.Context //nolint:containedctx // ends in time to say what hung
 	cloud cloud
 	dir   string // where the shell is
 	stack *emulator.Stack
@@ -138,7 +140,13 @@ const theStack = "stovasync"
 
 func newNight(t *testing.T, c cloud) *night {
 	t.Helper()
-	n := &night{t: t, cloud: c, dir: t.TempDir(), desk: &desk{asked: map[string]bool{}, page: map[string]bool{}}}
+	ctx := t.Context()
+	if end, ok := t.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end.Add(-time.Minute))
+		t.Cleanup(cancel)
+	}
+	n := &night{t: t, ctx: ctx, cloud: c, dir: t.TempDir(), desk: &desk{asked: map[string]bool{}, page: map[string]bool{}}}
 	var err error
 	if n.stack, err = c.deploy(t.Context(), emulator.Options{
 		Name: theStack, TempDir: n.dir, Parameters: map[string]string{"BucketVersioning": "Enabled"},
@@ -264,8 +272,6 @@ func (n *night) checkFlags(command, line string) {
 // is told N and what was printed since the hook before.
 func (n *night) run(script string, at func(i int, output string)) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 10*time.Minute)
-	defer cancel()
 	asked, ask, err := os.Pipe()
 	if err != nil {
 		n.t.Fatal(err)
@@ -279,8 +285,11 @@ func (n *night) run(script string, at func(i int, output string)) {
 		n.t.Fatal(err)
 	}
 	defer func() { _ = output.Close() }()
-	shell := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", "hook() { echo $1 >&3; read -r <&4; }\n"+script)
+	shell := exec.CommandContext(n.ctx, "bash", "-euo", "pipefail", "-c", "hook() { echo $1 >&3; read -r <&4; }\n"+script)
 	shell.Dir, shell.Env, shell.Stdout, shell.Stderr, shell.ExtraFiles = n.dir, append(slices.Clone(n.env), "AWS_EXECUTION_ENV="+ofThePage), output, output, []*os.File{ask, answered}
+	// What it has started goes with it: it would hold the pipe.
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	shell.Cancel = func() error { return syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }
 	if err := shell.Start(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -321,9 +330,9 @@ func (n *night) check(at place, want, output string) {
 // code may be 2.
 func (n *night) do(words ...string) string {
 	n.t.Helper()
-	cmd := exec.CommandContext(n.t.Context(), "sh", "-c", `"$@"; code=$?; [ $code = 2 ] || exit $code`, "sh")
+	cmd := exec.CommandContext(n.ctx, "sh", "-c", `"$@"; code=$?; [ $code = 2 ] || exit $code`, "sh")
 	cmd.Args = append(cmd.Args, words...)
-	cmd.Dir, cmd.Env = n.dir, append(slices.Clone(n.env), "STOVASYNC_TARGET=aws:"+theStack)
+	cmd.Dir, cmd.Env, cmd.WaitDelay = n.dir, append(slices.Clone(n.env), "STOVASYNC_TARGET=aws:"+theStack), time.Second
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -41,6 +42,8 @@ type MappingConfig struct {
 	Visibility func(receipt string) (time.Duration, bool)
 	// Wake, when set, tells that something was sent to the queue.
 	Wake <-chan struct{}
+	// Failed is told when a call of the poller fails, once.
+	Failed func(error)
 	// Twice hands every event to two invocations at once, as SQS may.
 	Twice bool
 }
@@ -63,6 +66,7 @@ type Delivery struct {
 type Mapping struct {
 	cfg   MappingConfig
 	again chan struct{} // tells that a message that was kept is visible again
+	told  sync.Once     // that a call failed
 
 	mu         sync.Mutex
 	deliveries []Delivery
@@ -85,51 +89,43 @@ func (m *Mapping) Deliveries() []Delivery {
 // the poller. What nobody tells is a message that an operator makes visible.
 const pollEvery = time.Second
 
-// Run polls until ctx ends, then waits for the events under way to be given
-// up. It returns the first failure of a call; the end of ctx is none.
-func (m *Mapping) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+// Run polls until ctx ends, then waits for the events under way to be given up.
+// A call that fails is told and not the end, as it is not that of Lambda's poller:
+// whoever waits for a message would wait for ever.
+func (m *Mapping) Run(ctx context.Context) {
 	slots := make(chan struct{}, m.cfg.Concurrency)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	for {
+	for ctx.Err() == nil {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
-			return m.why(ctx)
+			return
 		}
 		messages, err := m.receive(ctx)
-		if err != nil {
-			cancel(err)
-			return m.why(ctx)
-		}
-		if len(messages) == 0 {
-			<-slots
-			select {
-			case <-m.cfg.Wake:
-			case <-m.again:
-			case <-time.After(pollEvery):
-			case <-ctx.Done():
-				return m.why(ctx)
-			}
+		m.tell(err)
+		if len(messages) > 0 {
+			wg.Go(func() {
+				defer func() { <-slots }()
+				m.tell(m.deliver(ctx, messages))
+			})
 			continue
 		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := m.deliver(ctx, messages); err != nil {
-				cancel(err)
-			}
-		})
+		<-slots
+		select {
+		case <-m.cfg.Wake:
+		case <-m.again:
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+		}
 	}
 }
 
-// why is the reason of an end: nil when the caller ended ctx.
-func (m *Mapping) why(ctx context.Context) error {
-	if cause := context.Cause(ctx); cause != nil && ctx.Err() != cause { //nolint:errorlint // the very value
-		return fmt.Errorf("mapping of %s: %w", m.cfg.Function.Name(), cause)
+// tell tells of the first call that failed; those after it seldom say more.
+func (m *Mapping) tell(err error) {
+	if err != nil {
+		m.told.Do(func() { m.cfg.Failed(fmt.Errorf("mapping of %s: %w", m.cfg.Function.Name(), err)) })
 	}
-	return nil
 }
 
 func (m *Mapping) receive(ctx context.Context) ([]types.Message, error) {
@@ -258,6 +254,9 @@ func (m *Mapping) settle(ctx context.Context, msg types.Message, keep, whole boo
 			_, err = m.cfg.Operator.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 				QueueUrl: &m.cfg.QueueURL, ReceiptHandle: msg.ReceiptHandle, VisibilityTimeout: int32(m.cfg.Patience.Seconds()),
 			})
+			if gone(err) {
+				err = nil
+			}
 		}
 	} else {
 		_, err = m.cfg.Client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &m.cfg.QueueURL, ReceiptHandle: msg.ReceiptHandle})
@@ -269,6 +268,14 @@ func (m *Mapping) settle(ctx context.Context, msg types.Message, keep, whole boo
 	defer m.mu.Unlock()
 	m.deliveries = append(m.deliveries, d)
 	return nil
+}
+
+// gone reports that a message is visible already, or with another receiver: its
+// time was up before it was to be made shorter.
+func gone(err error) bool {
+	_, stale := errors.AsType[*types.ReceiptHandleIsInvalid](err)
+	_, visible := errors.AsType[*types.MessageNotInflight](err)
+	return stale || visible
 }
 
 // wakeAfter polls again when a message that was kept is visible, and a little more.

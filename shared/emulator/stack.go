@@ -213,10 +213,10 @@ func (s *Stack) startMappings(ctx context.Context, o Options) {
 			BatchSize: cmp.Or(c.BatchSize, 10), Concurrency: cmp.Or(c.ScalingConfig.MaximumConcurrency, 5),
 			Partial:  slices.Contains(c.FunctionResponseTypes, "ReportBatchItemFailures"),
 			Patience: o.Patience, Visibility: s.Gateway.Visibility, Twice: slices.Contains(o.Twice, id),
-			Wake: s.Gateway.sent(afterLast(c.EventSourceArn, ":")),
+			Wake: s.Gateway.sent(afterLast(c.EventSourceArn, ":")), Failed: s.note,
 		})
 		s.mappings[id] = m
-		s.wg.Go(func() { s.note(m.Run(ctx)) })
+		s.wg.Go(func() { m.Run(ctx) })
 	}
 }
 

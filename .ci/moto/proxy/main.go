@@ -125,10 +125,14 @@ type gate struct {
 }
 
 func newGate(target *url.URL) *gate {
-	return &gate{asked: map[string]int{}, next: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.Out.Host = r.In.Host // moto puts it into the addresses of queues
-	}}}
+	return &gate{asked: map[string]int{}, next: &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host // moto puts it into the addresses of queues
+		},
+		// Everybody waits for an answer that never comes; this way the log tells of it.
+		Transport: &http.Transport{ResponseHeaderTimeout: 2 * time.Minute},
+	}}
 }
 
 // scope finds the service in a signature's scope: key/date/region/service/aws4_request.

@@ -9,7 +9,7 @@ STATICCHECK := $(TOOLS)/staticcheck-v0.8.2
 GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test race check fmt build functions bench bench-aws fuzz test-aws test-aws-shared test-aws-cmd test-browser deploy clean \
+.PHONY: help run test race check fmt build functions bench bench-aws fuzz sweep test-aws test-aws-shared test-aws-cmd test-browser deploy clean \
 	build-FanoutFunction build-WorkerFunction build-PhotoFunction build-PreviewFunction build-RedriveFunction
 
 help: ## print this help
@@ -51,6 +51,10 @@ fuzz: ## run each fuzz target for 20 seconds
 	@for p in $$(go list ./shared/...); do \
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime 20s $$p || exit 1; done; done
+
+sweep: ## run the sweeps of make test at every place, which takes a while
+	go test -count=1 -timeout 2h -run 'Every|Anywhere|TheCells' ./shared/pipeline -stride 1 -seeds 200
+	go test -count=1 -timeout 2h -run 'Anywhere' ./shared/app -stride 1
 
 # moto does one thing at a time, so there are two of it, once everything is installed.
 test-aws: ## adapters, template and built functions against moto, which it installs by itself

@@ -77,9 +77,6 @@ func (c *cli) exit(ctx context.Context, err error) int {
 		c.say("interrupted\n")
 		return exitError
 	}
-	if p, ok := errors.AsType[*fs.PathError](err); ok && p.Path == os.Stdout.Name() {
-		err = fault.Wrap(fault.StoreUnavailable, err, fmt.Sprintf("write to standard output: %v", p.Err), "make room, or send the output elsewhere, and call it again")
-	}
 	for _, line := range excerptLines(err, c.width()) {
 		c.say("%s\n", line)
 	}
@@ -96,13 +93,22 @@ func excerptLines(err error, width int) []string {
 	return linesOf(err, func(e *fault.Error) string { return e.Error() + excerpt(e, width) })
 }
 
+// outputError gives an error of writing to the standard output its code; any
+// other stays as it is.
+func outputError(err error) error {
+	if p, ok := errors.AsType[*fs.PathError](err); ok && p.Path == os.Stdout.Name() {
+		return fault.Wrap(fault.StoreUnavailable, err, fmt.Sprintf("write to standard output: %v", p.Err), "make room, or send the output elsewhere, and call it again")
+	}
+	return err
+}
+
 func linesOf(err error, text func(*fault.Error) string) []string {
 	var lines []string
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			lines = append(lines, linesOf(e, text)...)
 		}
-	} else if coded, ok := errors.AsType[*fault.Error](err); ok {
+	} else if coded, ok := errors.AsType[*fault.Error](outputError(err)); ok {
 		lines = append(lines, text(coded))
 	} else {
 		lines = append(lines, err.Error())

@@ -128,15 +128,23 @@ func (c *cli) printRedriven(views []redrivenView, names []string, f filterFlags,
 
 // afterRedrive says what is left to do.
 func (c *cli) afterRedrive(views []redrivenView, names []string, f filterFlags, dry bool) error {
-	superseded := func(v redrivenView) bool { return v.Verdict == pipeline.Superseded }
 	var err error
-	if i := slices.IndexFunc(views, superseded); i >= 0 {
-		err = c.line("Types of older runs (superseded) are mended by a new sync only: %s sync %s", c.self(), views[i].Connection)
+	var old []string // connections with types of older runs
+	left := false
+	for _, v := range views {
+		switch {
+		case v.Verdict != pipeline.Superseded:
+			left = true
+		case !slices.Contains(old, v.Connection):
+			old = append(old, v.Connection)
+		}
 	}
-	left := slices.ContainsFunc(views, func(v redrivenView) bool { return !superseded(v) })
+	for _, name := range old {
+		err = errors.Join(err, c.line("Types of older runs (superseded) are mended by a new sync only: %s sync %s", c.self(), name))
+	}
 	switch {
 	case dry && left:
-		err = errors.Join(err, c.line("Nothing was re-run: --dry-run. To re-run them: %s", c.redriveCommandOf(names, f)))
+		err = errors.Join(err, c.line("Nothing was re-run: --dry-run. Without it: %s", c.redriveCommandOf(names, f)))
 	case dry:
 		err = errors.Join(err, c.line("Nothing was re-run: --dry-run."))
 	case slices.ContainsFunc(views, feeds):

@@ -139,8 +139,8 @@ func TestWhatARedriveTells(t *testing.T) {
 		"what was done before is no news":              {[]redrivenView{mended(failed(run.Users, pipeline.Covered))}, false, []string{"was: " + auth}, []string{next}},
 		"the mended and the others have their heading": {[]redrivenView{mended(failed(run.Users, pipeline.Sent)), again}, false, []string{"was: " + auth, server, next}, nil},
 		"failures of a removed connection are past":    {[]redrivenView{history}, false, []string{"was: " + auth}, []string{next}},
-		"a dry run mends nothing":                      {[]redrivenView{failed(run.Users, wouldBeSent)}, true, []string{auth, "would be sent", "Nothing was re-run: --dry-run. To re-run them: stovasync redrive summit --type users\n"}, []string{next, "was: "}},
-		"a dry run of what only a sync mends":          {[]redrivenView{failed(run.Users, pipeline.Superseded)}, true, []string{"a new sync only: stovasync sync summit\n", "--dry-run.\n"}, []string{"To re-run them"}},
+		"a dry run mends nothing":                      {[]redrivenView{failed(run.Users, wouldBeSent)}, true, []string{auth, "would be sent", "Nothing was re-run: --dry-run. Without it: stovasync redrive summit --type users\n"}, []string{next, "was: "}},
+		"a dry run of what only a sync mends":          {[]redrivenView{failed(run.Users, pipeline.Superseded)}, true, []string{"a new sync only: stovasync sync summit\n", "--dry-run.\n"}, []string{"Without it"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

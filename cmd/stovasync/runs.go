@@ -203,11 +203,8 @@ func (c *cli) showRun(ctx context.Context, at *site, id, html string) error {
 	if c.json {
 		return printJSON(c.out, runDetail{v, grids})
 	}
-	onward, err := c.onward(ctx, at, v)
-	if err != nil {
-		return err
-	}
-	return c.printDetail(v, grids, onward)
+	onward, unknown := c.onward(ctx, at, v)
+	return errors.Join(unknown, c.printDetail(v, grids, onward))
 }
 
 func (c *cli) printDetail(v pipeline.RunView, grids []pipeline.TypeGrid, onward []string) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -132,21 +133,19 @@ func (c *cli) stopped(at *site, name, id string) error {
 
 // printRun shows a run that has ended: the counts, and what needs attention.
 func (c *cli) printRun(ctx context.Context, at *site, v pipeline.RunView) error {
-	onward, err := c.onward(ctx, at, v)
-	if err != nil {
-		return err
-	}
 	if err := c.countsTable(v).print(c.out); err != nil {
 		return err
 	}
 	lines := []string{summary(v)}
 	lines = append(lines, attention(v)...)
+	// What has run is told even if what comes next cannot be found out.
+	onward, unknown := c.onward(ctx, at, v)
 	lines = append(lines, onward...)
 	if len(v.Rejects) > 0 {
 		lines = append(lines, fmt.Sprintf("See every rejected row: %s runs show %s", c.self(), v.Run))
 	}
-	_, err = fmt.Fprintln(c.out, strings.Join(lines, "\n"))
-	return err
+	_, err := fmt.Fprintln(c.out, strings.Join(lines, "\n"))
+	return errors.Join(unknown, err)
 }
 
 // onward names the commands for a run in which something failed, and says so
@@ -164,18 +163,56 @@ func (c *cli) onward(ctx context.Context, at *site, v pipeline.RunView) ([]strin
 		verdicts[r.Verdict]++
 	}
 	again := fmt.Sprintf("%s redrive %s", c.self(), v.Connection)
-	switch len(left) {
-	case 0:
-		return []string{"Nothing is left to do: later runs have mended what failed."}, nil
-	case verdicts[pipeline.Covered]:
-		return []string{"Later runs have read what these pages held (covered); redrive only marks them as done: " + again}, nil
-	case verdicts[pipeline.Superseded]:
-		return []string{fmt.Sprintf("Only a new run mends them, since this one is not the newest: %s sync %s", c.self(), v.Connection)}, nil
-	case verdicts[pipeline.Removed]:
-		return []string{"Nothing is left to do: the connection was removed. redrive drops them: " + again}, nil
-	default:
+	switch {
+	case verdicts[pipeline.Sent] > 0:
 		return []string{fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection), "Re-run them: " + again}, nil
+	case verdicts[pipeline.Removed] > 0:
+		return []string{fmt.Sprintf("Nothing is left to do: the connection was removed. redrive drops them: %s --run %s", again, v.Run)}, nil
+	case len(left) == 0:
+		return c.unlisted(ctx, at, v)
 	}
+	var lines []string
+	if verdicts[pipeline.Covered] > 0 {
+		lines = append(lines, fmt.Sprintf("Later runs have read what these pages held (covered); redrive only marks them as done: %s --run %s", again, v.Run))
+	}
+	if verdicts[pipeline.Superseded] > 0 {
+		lines = append(lines, fmt.Sprintf("Only a new run mends what is superseded, since this one is not the newest: %s sync %s", c.self(), v.Connection))
+	}
+	return lines, nil
+}
+
+// unlisted says what is left of a run that did not succeed and of which no
+// failure is listed: later runs have mended it, it was given up, or the index
+// of failures, which may lag behind, does not know of it yet.
+func (c *cli) unlisted(ctx context.Context, at *site, v pipeline.RunView) ([]string, error) {
+	if _, err := at.Steps.Ledger.Connection(ctx, v.Connection); errors.Is(err, pipeline.ErrNoConnection) {
+		return []string{"Nothing is left to do: the connection was removed."}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	mended := true
+	for t, tv := range v.Types {
+		if tv.State.Succeeded() && tv.Pages.Failed == 0 {
+			continue
+		}
+		cur, err := at.Steps.Ledger.Cursor(ctx, v.Connection, t)
+		if err != nil {
+			return nil, err
+		}
+		mended = mended && cur.Succeeded.After(v.Started)
+	}
+	if mended {
+		return []string{"Nothing is left to do: later runs have mended what failed."}, nil
+	}
+	active, err := at.Steps.Ledger.Active(ctx, v.Connection)
+	if err != nil {
+		return nil, err
+	}
+	stalled := slices.ContainsFunc(slices.Collect(maps.Values(v.Types)), func(tv pipeline.TypeView) bool { return tv.State == run.Stalled })
+	if active.Run == v.Run && !stalled {
+		return []string{fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection), fmt.Sprintf("Re-run them: %s redrive %s", c.self(), v.Connection)}, nil
+	}
+	return []string{fmt.Sprintf("Only a new run reads what this one did not: %s sync %s", c.self(), v.Connection)}, nil
 }
 
 // attention lists what did not go as it should: types that are not complete,

@@ -73,8 +73,8 @@ func (c *cli) connection(ctx context.Context, at *site, name string) (run.Connec
 		return run.Connection{}, err
 	}
 	if slices.Contains(removed, name) {
-		return run.Connection{}, invalid("put it again, with connections put FILE; it can be removed again afterwards",
-			"connection %q was removed; what its runs stored is still there", name)
+		return run.Connection{}, invalid("to use it, put it again, with connections put FILE",
+			"connection %q was removed; what it has stored, if anything, is still there", name)
 	}
 	otherwise := "there are: " + strings.Join(names, ", ")
 	if len(names) == 0 {

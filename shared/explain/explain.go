@@ -183,6 +183,10 @@ func checkID(t run.DataType, id string) error {
 	if t == run.SponsorLevels { // named by a word of the organiser's
 		signs = "@"
 	}
+	// What follows a number is a key of the organiser's, as of a session: 12_Track A.
+	if number, _, composed := strings.Cut(id, "_"); composed && strings.Trim(number, "0123456789") == "" {
+		signs = "@"
+	}
 	if !strings.ContainsAny(strings.TrimSpace(id), signs) {
 		return nil
 	}

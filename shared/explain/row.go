@@ -182,11 +182,14 @@ func (w *walk) page(ctx context.Context, id string) error {
 }
 
 func (w *walk) failedPage(s sight) {
+	tooMuch := slices.Contains([]fault.Code{fault.StovaServer, fault.StovaTooLarge, fault.StovaTimeout}, fault.Code(s.page.Code))
 	w.out.Next = w.command("redrive", w.conn.Name, "--run", s.run.ID)
+	if tooMuch && s.page.Rows > smallPage && w.conn.PageSize <= smallPage {
+		w.out.Next = w.command("sync", w.conn.Name) // a redrive keeps the page as it was planned
+	}
 	w.stop("page", "page %s of run %s, which was to read it, failed: %s; mend the cause, then %s", s.page.Name, s.run.ID, s.page.Error, w.out.Next)
-	switch fault.Code(s.page.Code) {
-	case fault.StovaServer, fault.StovaTooLarge, fault.StovaTimeout:
-		w.info("R17", "the page held %d rows, of at most %d (pageSize): %s", s.page.Rows, w.conn.PageSize, sizeAdvice(s))
+	if tooMuch {
+		w.info("R17", "the page held %d rows, pageSize is %d: %s", s.page.Rows, w.conn.PageSize, sizeAdvice(s, w.conn.PageSize))
 	}
 }
 
@@ -197,13 +200,16 @@ const (
 	smallPage  = 300
 )
 
-// sizeAdvice says whether a smaller page would help one that failed.
-func sizeAdvice(s sight) string {
+// sizeAdvice says whether a smaller page than that of the settings would help
+// one that failed.
+func sizeAdvice(s sight, size int) string {
 	switch {
 	case s.page.Rows <= smallPage:
 		return "few enough, so its size is hardly the cause; if it keeps failing, ask the vendor's support"
 	case s.plan.Size >= largeEvent:
 		return fmt.Sprintf("from %s attendees on, the remedy is the vendor's support", number(largeEvent))
+	case size <= smallPage:
+		return "a new sync reads smaller ones"
 	default:
 		return fmt.Sprintf("below %s attendees the remedy is pageSize %d", number(largeEvent), smallPage)
 	}

@@ -137,8 +137,12 @@ func (w *walk) wholePerson(attendee string, picks []mapping.Pick) {
 	} else if w.past.row.Body != nil {
 		w.info("pick", "the attendee has picked no session")
 	}
-	if len(w.out.Related) == 0 || w.out.DecidedBy != "" {
+	switch {
+	case len(w.out.Related) == 0:
 		w.stop("id", "%s is the id of an attendee, who has no schedule rows; a row's id is attendee_session", attendee)
+		return
+	case w.out.DecidedBy != "":
+		w.stop("id", "%s is the id of an attendee; a schedule row's is attendee_session", attendee)
 		return
 	}
 	w.info("id", "%s is the id of an attendee; a schedule row's is attendee_session", attendee)

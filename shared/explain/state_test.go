@@ -144,6 +144,13 @@ func stateCases() map[string]seeded {
 			}),
 			of: run.Schedule, id: user, rule: "id", result: "info", decided: "id", says: []string{user + " is the id of an attendee, of whom these schedule rows are stored: " + user + "_" + session + ", " + user + "_60003_1"},
 		},
+		"an attendee who is left out has the rows that are stored": {
+			edit: person(user, func(p *stovatest.Person) {
+				p.Status, p.Picks = "Confirmed", []stovatest.Pick{{SessionID: "60001", Key: "1"}}
+			}),
+			yaml: "inactivePolicy: skip\n", steps: then(run.Full, person(user, func(p *stovatest.Person) { p.Status = "Cancelled" })),
+			of: run.Schedule, id: user, decided: "R2", rule: "id", result: "stop", why: user + " is the id of an attendee; a schedule row's is attendee_session",
+		},
 		"an attendee without schedule rows": {
 			edit: person(user, func(p *stovatest.Person) { p.Picks = nil }),
 			of:   run.Schedule, id: user, rule: "id", result: "stop", decided: "id", says: []string{"Not stored: ", "who has no schedule rows"},
@@ -285,6 +292,15 @@ func TestANameOrAnAddressIsNoID(t *testing.T) {
 				t.Errorf("%s: %v, want CONFIG_INVALID without the text", of, err)
 			}
 		}
+	}
+}
+
+func TestAKeyOfASessionMayHoldABlank(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", nil)
+	x := w.explain(run.Sessions, "60001_Track A")
+	if x.Stored || x.ID != "60001_Track A" {
+		t.Errorf("%+v", x)
 	}
 }
 

@@ -250,3 +250,32 @@ func TestTheReportOfTheDeliveryThatSettledCounts(t *testing.T) {
 	same(t, "counts", run.Counts{Read: 6, New: 5, Rejected: 1}, v.Types[run.Users].Counts)
 	same(t, "retry list", []string{"2002"}, w.retry(run.Users))
 }
+
+// A changed mapping has all types read in full, but that is known of a type only
+// when it is planned.
+func TestARunIsCalledFullWhenAllItsTypesAre(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.expo()
+	w.save()
+	w.sync(pipeline.Start{})
+	w.conn.Mapping[run.Sessions]["description"] = new(`"written by the mapping"`)
+	w.save()
+	id := w.start(pipeline.Start{}).Run.ID
+	looked := 0
+	for w.deliver() {
+		v, err := w.steps.View(t.Context(), id)
+		w.must(err)
+		for _, tv := range v.Types {
+			if tv.Mode == "" {
+				looked++
+				same(t, "mode while a type is not planned", run.Incremental, v.Mode)
+				break
+			}
+		}
+	}
+	if looked == 0 {
+		t.Error("all types were planned at once")
+	}
+	same(t, "mode in the end", run.Full, w.settle(id).Mode)
+}

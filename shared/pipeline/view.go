@@ -100,8 +100,12 @@ func (s *Steps) View(ctx context.Context, id string) (RunView, error) {
 }
 
 // modeOf is how a run has read the event: full also where it was not asked for,
-// as after a change of the mapping, when all types came to be read in full.
+// as after a change of the mapping, when all types came to be read in full. Of
+// those that are not planned yet nobody knows.
 func modeOf(r Run, all []TypeRun) run.Mode {
+	if slices.ContainsFunc(all, func(tr TypeRun) bool { return tr.Mode == "" && !tr.State.Ended() }) {
+		return r.Mode
+	}
 	planned := slices.DeleteFunc(slices.Clone(all), func(tr TypeRun) bool { return tr.Mode == "" })
 	if len(planned) > 0 && !slices.ContainsFunc(planned, func(tr TypeRun) bool { return tr.Mode != run.Full }) {
 		return run.Full

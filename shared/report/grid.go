@@ -21,7 +21,7 @@ func marks() []mark {
 	return []mark{
 		{pipeline.CellUnchanged, ".", "nothing needed writing"},
 		{pipeline.CellChanged, "+", "something was written"},
-		{pipeline.CellDone, "o", "by a later run, or with rows that nobody counts"},
+		{pipeline.CellDone, "o", "by a later run, or with rows that nobody counts or that all wait for others"},
 		{pipeline.CellRetried, "R", "done, but not at the first try"},
 		{pipeline.CellSplit, "S", "done, a rest was handed on as a page of its own"},
 		{pipeline.CellQueued, "_", "not settled yet"},

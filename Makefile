@@ -57,8 +57,11 @@ sweep: ## run the sweeps of make test at every place, which takes a while
 	go test -count=1 -timeout 2h -run 'Anywhere' ./shared/app -stride 1
 
 # moto does one thing at a time, so there are two of it, once everything is installed.
+# What functions import is compiled before, or many tests would all compile it at once.
 test-aws: ## adapters, template and built functions against moto, which it installs by itself
 	@MOTO_EXPECT= .ci/moto/run.sh true
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && for arch in $(FUNCTION_ARCH) $$(go env GOARCH); do \
+		$(MAKE) --no-print-directory FUNCTION_ARCH=$$arch ARTIFACTS_DIR="$$dir" build-WorkerFunction >/dev/null || exit 1; done
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-aws-shared test-aws-cmd
 
 TEST_AWS = .ci/moto/run.sh go test -count=1 -timeout 30m -run '^TestAWS'

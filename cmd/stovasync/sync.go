@@ -190,6 +190,10 @@ func (c *cli) unlisted(ctx context.Context, at *site, v pipeline.RunView) ([]str
 	} else if err != nil {
 		return nil, err
 	}
+	r, _, err := at.Steps.Ledger.Run(ctx, v.Run) // the view tells whole seconds
+	if err != nil {
+		return nil, err
+	}
 	mended := true
 	for t, tv := range v.Types {
 		if tv.State.Succeeded() && tv.Pages.Failed == 0 {
@@ -199,7 +203,7 @@ func (c *cli) unlisted(ctx context.Context, at *site, v pipeline.RunView) ([]str
 		if err != nil {
 			return nil, err
 		}
-		mended = mended && cur.Succeeded.After(v.Started)
+		mended = mended && cur.Succeeded.After(r.Started)
 	}
 	if mended {
 		return []string{"Nothing is left to do: later runs have mended what failed."}, nil

@@ -1,9 +1,10 @@
 """moto's server without what takes most of its time.
 
 Called as moto_server is. With two tables for each of many stacks, moto spends
-most of a test run on two things: copies of whole tables, one before every
-transaction, in case it fails; and the names of what is in its answers. Here
-only the items that a transaction names are put back, and answers go as they are.
+most of a test run on copies of whole tables, one before every transaction, in
+case it fails; on the names of what is in its answers; and on the trees of
+updates. Here only the items that a transaction names are put back, answers go as
+they are, and trees are gone through faster. What it accepts stays the same.
 """
 
 import copy

@@ -165,7 +165,7 @@ func (c *cli) onward(ctx context.Context, at *site, v pipeline.RunView) ([]strin
 	again := fmt.Sprintf("%s redrive %s", c.self(), v.Connection)
 	switch {
 	case verdicts[pipeline.Sent] > 0:
-		return []string{fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection), "Re-run them: " + again}, nil
+		return c.seeAndRerun(v.Connection), nil
 	case verdicts[pipeline.Removed] > 0:
 		return []string{fmt.Sprintf("Nothing is left to do: the connection was removed. redrive drops them: %s --run %s", again, v.Run)}, nil
 	case len(left) == 0:
@@ -179,6 +179,11 @@ func (c *cli) onward(ctx context.Context, at *site, v pipeline.RunView) ([]strin
 		lines = append(lines, fmt.Sprintf("Only a new run mends what is superseded, since this one is not the newest: %s sync %s", c.self(), v.Connection))
 	}
 	return lines, nil
+}
+
+// seeAndRerun names the commands for failures that a redrive mends.
+func (c *cli) seeAndRerun(connection string) []string {
+	return []string{fmt.Sprintf("See them: %s failed %s", c.self(), connection), fmt.Sprintf("Re-run them: %s redrive %s", c.self(), connection)}
 }
 
 // unlisted says what is left of a run that did not succeed and of which no
@@ -214,7 +219,7 @@ func (c *cli) unlisted(ctx context.Context, at *site, v pipeline.RunView) ([]str
 	}
 	stalled := slices.ContainsFunc(slices.Collect(maps.Values(v.Types)), func(tv pipeline.TypeView) bool { return tv.State == run.Stalled })
 	if active.Run == v.Run && !stalled {
-		return []string{fmt.Sprintf("See them: %s failed %s", c.self(), v.Connection), fmt.Sprintf("Re-run them: %s redrive %s", c.self(), v.Connection)}, nil
+		return c.seeAndRerun(v.Connection), nil
 	}
 	return []string{fmt.Sprintf("Only a new run reads what this one did not: %s sync %s", c.self(), v.Connection)}, nil
 }

@@ -126,6 +126,8 @@ func TestWhatARedriveTells(t *testing.T) {
 	}
 	again := failed(run.Users, pipeline.Sent)
 	again.now = server
+	elsewhere := failed(run.Users, pipeline.Superseded)
+	elsewhere.Connection = "other"
 	history := failed(run.Users, pipeline.Removed)
 	history.over = true
 	tests := map[string]struct {
@@ -140,6 +142,7 @@ func TestWhatARedriveTells(t *testing.T) {
 		"the mended and the others have their heading": {[]redrivenView{mended(failed(run.Users, pipeline.Sent)), again}, false, []string{"was: " + auth, server, next}, nil},
 		"failures of a removed connection are past":    {[]redrivenView{history}, false, []string{"was: " + auth}, []string{next}},
 		"a dry run mends nothing":                      {[]redrivenView{failed(run.Users, wouldBeSent)}, true, []string{auth, "would be sent", "Nothing was re-run: --dry-run. Without it: stovasync redrive summit --type users\n"}, []string{next, "was: "}},
+		"each connection has a sync of its own":        {[]redrivenView{failed(run.Users, pipeline.Superseded), elsewhere}, true, []string{"only: stovasync sync summit\n", "only: stovasync sync other\n"}, nil},
 		"a dry run of what only a sync mends":          {[]redrivenView{failed(run.Users, pipeline.Superseded)}, true, []string{"a new sync only: stovasync sync summit\n", "--dry-run.\n"}, []string{"Without it"}},
 	}
 	for name, tt := range tests {
